@@ -1,0 +1,52 @@
+package storetest
+
+import "time"
+
+// Names of the calls, for fault hooks.
+const (
+	OpLedgerLoad       = "ledger.load"
+	OpLedgerCommit     = "ledger.commit"
+	OpLedgerNext       = "ledger.next"
+	OpWakesPark        = "wakes.park"
+	OpWakesParked      = "wakes.parked"
+	OpWakesOpen        = "wakes.open"
+	OpOutcomesPublish  = "outcomes.publish"
+	OpOutcomesExists   = "outcomes.exists"
+	OpEvidencePut      = "evidence.put"
+	OpEvidenceGet      = "evidence.get"
+	OpRegistersLoad    = "registers.load"
+	OpRegistersCommit  = "registers.commit"
+	schedulerQuarter   = 250 * time.Millisecond // the server's timer does not run more often
+	memoryCompactAbove = 64                     // dead entries of a stream's order
+)
+
+// Kind is what becomes of a call.
+type Kind int
+
+const (
+	// OK: as it should be.
+	OK Kind = iota
+	// Lost: a write is not applied and answered by an error; a read by an error.
+	Lost
+	// Unsure: a write is applied and answered by an error; a read is Lost.
+	Unsure
+	// Late: a write is answered by an error and applied after Delay, if its
+	// comparison holds then; a read is Lost. A publish that was given up can do this.
+	Late
+	// Slow: applied and answered after Delay. If ctx ends first a write is applied at that
+	// moment, and answered by the error of ctx.
+	Slow
+	// Conflict: a write is answered by store.ErrConflict and not applied; a read is Lost.
+	// The caller of a commit sees this when its write was stored and replaced
+	// before it could be read back. Other writes never return it and are Lost.
+	Conflict
+	// Stale: a read is answered from the state before the last write to what it
+	// asks for; a write is OK. A deposed leader does this.
+	Stale
+)
+
+// Fault is what a hook orders for one call.
+type Fault struct {
+	Kind  Kind
+	Delay time.Duration // of Late and Slow
+}

@@ -1,0 +1,131 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"rescreen/store"
+)
+
+// Wakes is store.Wakes in memory. A wake-up fires when the server would fire
+// it at the latest: a quarter of a second after it was parked, or at its time.
+type Wakes struct {
+	world *world
+	onDue func(subject string, data []byte)
+	isDue func(subject string) bool
+	wakes map[string]*wake // by due subject
+	due   map[string]bool  // by due subject, if isDue is nil
+}
+
+type wake struct {
+	at    time.Time
+	value []byte
+	timer *time.Timer
+}
+
+// Park is store.Wakes.Park.
+func (w *Wakes) Park(ctx context.Context, park store.Wake) error {
+	subject, err := store.DueSubject(park.Key, park.Attempt)
+	if err != nil {
+		return err
+	}
+	if year := park.At.UTC().Year(); year < 1970 || year > 2261 {
+		return fmt.Errorf("%w: time outside of 1970 to 2261", store.ErrRefused)
+	}
+	value := slices.Clone(park.Value)
+	return w.world.write(ctx, OpWakesPark, attemptKey(park.Key, park.Attempt), func() error {
+		if err := fits(value); err != nil {
+			return err
+		}
+		if old := w.wakes[subject]; old != nil {
+			w.world.stop(old.timer)
+		}
+		next := &wake{at: park.At, value: value}
+		wait := max(park.At.Sub(w.world.now()), schedulerQuarter)
+		next.timer = w.world.after(wait, func() { w.fire(subject, next) })
+		w.wakes[subject] = next
+		return nil
+	})
+}
+
+// fire hands the due message over before it forgets the wake-up, so that there is
+// always one of the two. The callback runs without the lock: it may call the store.
+func (w *Wakes) fire(subject string, fired *wake) {
+	w.world.mu.Lock()
+	current := w.wakes[subject] == fired // else replaced while the timer's goroutine started
+	if current {
+		w.due[subject] = true
+	}
+	w.world.mu.Unlock()
+	if !current {
+		return
+	}
+	if w.onDue != nil {
+		w.onDue(subject, fired.value)
+	}
+	w.world.mu.Lock()
+	defer w.world.mu.Unlock()
+	if w.wakes[subject] == fired {
+		delete(w.wakes, subject)
+	}
+}
+
+// SettleDue says that the due message of a subject was acknowledged.
+func (w *Wakes) SettleDue(subject string) {
+	w.world.mu.Lock()
+	defer w.world.mu.Unlock()
+	delete(w.due, subject)
+}
+
+// Parked is store.Wakes.Parked. There are no stale answers: a wrong one
+// parks one wake-up more, which replaces itself.
+func (w *Wakes) Parked(ctx context.Context, k store.Key, attempt int) (bool, error) {
+	subject, err := store.DueSubject(k, attempt)
+	if err != nil {
+		return false, err
+	}
+	var parked bool
+	err = w.world.read(ctx, OpWakesParked, attemptKey(k, attempt), func(bool) error {
+		parked = w.wakes[subject] != nil || w.isDueNow(subject)
+		return nil
+	})
+	return parked, err
+}
+
+// Open is store.Wakes.Open.
+func (w *Wakes) Open(ctx context.Context) (int, error) {
+	var n int
+	err := w.world.read(ctx, OpWakesOpen, "", func(bool) error {
+		n = len(w.wakes)
+		for subject := range w.due {
+			if w.isDueNow(subject) {
+				n++
+			} else {
+				delete(w.due, subject)
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Waiting returns the times of the parked wake-ups, earliest first.
+func (w *Wakes) Waiting() []time.Time {
+	w.world.mu.Lock()
+	defer w.world.mu.Unlock()
+	var at []time.Time
+	for _, wake := range w.wakes {
+		at = append(at, wake.at)
+	}
+	slices.SortFunc(at, time.Time.Compare)
+	return at
+}
+
+func (w *Wakes) isDueNow(subject string) bool {
+	if w.isDue != nil {
+		return w.isDue(subject)
+	}
+	return w.due[subject]
+}

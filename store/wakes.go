@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Wake is the next poll of a waiting session, to be delivered at a time.
+type Wake struct {
+	Key     Key
+	Attempt int
+	At      time.Time // on the server's clock; a time that has passed fires at once
+	Value   []byte    // what the poll needs; the due message carries it
+}
+
+// Wakes parks wake-ups with the server, which delivers them when they are due.
+//
+// How the server does it (measured on nats-server 2.15.2; see also its
+// server/scheduler.go): a wake-up is a message on its [WakeSubject]. When its
+// time has come the server moves it to the [DueSubject], never early and up to
+// 0.25 s late: its timer does not run more often than that, so a wake-up whose
+// time has passed also takes a quarter of a second. Both subjects
+// hold one message. So a wake-up parked twice fires once, as parked last; and
+// if a wake-up becomes due while an earlier due message of
+// the attempt is unacknowledged, the new one takes its place: it is delivered
+// as a message of its own, and the late ack of the old one does nothing.
+//
+// Firing purges the wake subject. A wake-up parked in the very moment in which its
+// predecessor fires can therefore be lost; the due message of the predecessor is
+// there then, so the attempt is never without one of the two.
+type Wakes struct {
+	line line
+}
+
+// Park schedules w, in place of an earlier wake-up of the attempt. It repeats
+// the write until the server has stored it. Errors are [ErrKey] and [ErrRefused] (nothing
+// was parked), else the outcome is unknown: call it again, or leave it to the
+// redelivery of what made you call it.
+//
+// A try that was given up can be stored late, and then replaces a wake-up that
+// was parked since, by one whose time has passed: one poll too many, none too few.
+func (w *Wakes) Park(ctx context.Context, wake Wake) error {
+	subject, err := WakeSubject(wake.Key, wake.Attempt)
+	if err != nil {
+		return err
+	}
+	target, err := DueSubject(wake.Key, wake.Attempt)
+	if err != nil {
+		return err
+	}
+	schedule, err := scheduleAt(wake.At)
+	if err != nil {
+		return fmt.Errorf("park %s.%d: %w", wake.Key, wake.Attempt, err)
+	}
+	header := nats.Header{
+		jetstream.ScheduleHeader:       {schedule},
+		jetstream.ScheduleTargetHeader: {target},
+	}
+	if err := w.line.put(ctx, subject, wake.Value, header); err != nil {
+		return fmt.Errorf("park %s.%d: %w", wake.Key, wake.Attempt, err)
+	}
+	return nil
+}
+
+// scheduleAt writes the schedule by hand, to the nanosecond: the client's
+// WithScheduleAt cuts to whole seconds and so fires up to a second early. The
+// server counts nanoseconds in an int64 and would misread other centuries.
+func scheduleAt(t time.Time) (string, error) {
+	if year := t.UTC().Year(); year < 1970 || year > 2261 {
+		return "", fmt.Errorf("%w: time outside of 1970 to 2261", ErrRefused)
+	}
+	return "@at " + t.UTC().Format(time.RFC3339Nano), nil
+}
+
+// Parked reports whether a wake-up of the attempt waits, or a due message of it
+// is not yet acknowledged. It asks for both in one request, so that one turning
+// into the other is not missed. False may be out of date, see the package comment: parking
+// one more is harmless.
+func (w *Wakes) Parked(ctx context.Context, k Key, attempt int) (bool, error) {
+	if _, err := WakeSubject(k, attempt); err != nil {
+		return false, err
+	}
+	either := "screening.*." + k.String() + "." + strconv.Itoa(attempt)
+	_, err := w.line.next(ctx, either, 1)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	default:
+		return false, fmt.Errorf("look for wake-up %s.%d: %w", k, attempt, err)
+	}
+}
+
+// Open counts the sessions that wait for a poll or are being polled: the
+// subjects of the stream, a number the server keeps ready. A step that has
+// parked the next wake-up and not yet acknowledged the last is counted twice, so
+// the number is never too low by more than the steps that are between the two.
+func (w *Wakes) Open(ctx context.Context) (int, error) {
+	var n int
+	err := w.line.read(ctx, func(ctx context.Context) error {
+		state, err := w.line.broker.state(ctx)
+		n = int(state.NumSubjects)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count wake-ups: %w", err)
+	}
+	return n, nil
+}
