@@ -10,10 +10,11 @@ import (
 //   - the whole of it parses as a number of one of the four countries; space
 //     around it, a country code before it and the separators people write
 //     inside (space, hyphen, dot, slash, underscore) are forgiven;
-//   - or, as in "C-" and eleven digits, some part of it is a run of just as many digits
-//     as a Norwegian or a twelve-digit Swedish number has and parses, or parses
-//     as a Finnish number. Shorter numbers are not looked for inside, or every
-//     reference made of a date and a serial would be refused.
+//   - or a word of it, as in "C-" and eleven digits, is a Norwegian, a
+//     twelve-digit Swedish or a Finnish number; or the whole is letters followed by
+//     one. Ten digits inside are left alone, or every reference made of a
+//     date and a serial would be refused; and so are digits inside a word,
+//     or one UUID or hash in ten thousand would be.
 //
 // Danish numbers have no control digit, so ten bare digits count as one only if
 // they pass the old modulus 11; with a separator after the date every one with
@@ -57,24 +58,46 @@ func separatedAfterSix(s string) bool {
 	return len(s) > 6 && onlyDigits(s[:6]) && !onlyDigits(s[6:7])
 }
 
-// looksInside reports whether some part of s is a number that two control
-// digits, a century or a sign make hard to hit by chance.
+// looksInside reports whether a word of s, a run of ASCII letters and digits,
+// is a number that two control digits, a century or a sign make hard to hit
+// by chance.
 func looksInside(s string) bool {
+	if looksWord(strings.TrimLeft(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+		return true
+	}
 	for from := 0; from < len(s); {
-		to := from
-		for to < len(s) && onlyDigits(s[to:to+1]) {
-			to++
-		}
-		run := s[from:to]
-		switch {
-		case len(run) == 11 && parses(Norway, run), len(run) == 12 && parses(Sweden, run):
+		to := from + wordLen(s[from:])
+		if looksWord(s[from:to]) {
 			return true
-		case len(run) >= 6 && len(s)-to >= 5 && parses(Finland, s[to-6:to+5]):
+		}
+		// The Finnish signs "-" and "+" part a number into two words.
+		if to-from == 6 && wordLen(s[min(to+1, len(s)):]) == 4 && parses(Finland, s[from:to+5]) {
 			return true
 		}
 		from = to + 1
 	}
 	return false
+}
+
+func looksWord(s string) bool {
+	switch len(s) {
+	case 11:
+		return parses(Norway, s) || parses(Finland, s)
+	case 12:
+		return parses(Sweden, s)
+	default:
+		return false
+	}
+}
+
+// wordLen returns how many letters (capitals) and digits s starts with.
+func wordLen(s string) int {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') {
+			return i
+		}
+	}
+	return len(s)
 }
 
 func parses(c Country, s string) bool {
