@@ -1,0 +1,66 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rescreen/store"
+	"rescreen/store/storetest"
+)
+
+func TestContract(t *testing.T) {
+	srv := startServer(t)
+	storetest.Contract(t, func(t *testing.T, test func(*testing.T, storetest.Backend)) {
+		js := connect(t, srv)
+		backend := newBackend(t, js, setup(t, js, 1))
+		t.Cleanup(func() { // the next promise wants an empty store
+			for _, config := range store.Streams(store.Options{}) {
+				if err := js.DeleteStream(context.WithoutCancel(t.Context()), config.Name); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		test(t, backend)
+	})
+}
+
+func newBackend(t *testing.T, js jetstream.JetStream, s *store.Store) storetest.Backend {
+	t.Helper()
+	due, err := js.Consumer(t.Context(), store.WakesStream, store.DueConsumerName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return storetest.Backend{
+		Ledger: s.Ledger, Wakes: s.Wakes, Outcomes: s.Outcomes, Evidence: s.Evidence, Registers: s.Registers, Clock: s.Clock,
+		Due: func(ctx context.Context) (storetest.Due, error) {
+			m, err := due.Next(jetstream.FetchContext(ctx))
+			if err != nil {
+				return storetest.Due{}, err
+			}
+			return storetest.Due{
+				Subject: m.Subject(), Data: m.Data(), At: s.Clock.Now(),
+				Ack: func() error { return ackAndWait(ctx, m) },
+			}, nil
+		},
+		Outcome: func(ctx context.Context, subject string) ([]byte, error) {
+			results, err := js.Stream(ctx, store.ResultsStream)
+			if err != nil {
+				return nil, err
+			}
+			m, err := results.GetLastMsgForSubject(ctx, subject)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return nil, store.ErrNotFound
+			}
+			if err != nil {
+				return nil, err
+			}
+			return m.Data, nil
+		},
+	}
+}
+
+// ackAndWait returns when the server has recorded the ack.
+func ackAndWait(ctx context.Context, m jetstream.Msg) error { return m.DoubleAck(ctx) }

@@ -1,0 +1,258 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"testing"
+	"time"
+
+	"rescreen/store"
+)
+
+// late is how long after its time a wake-up may be delivered. A server takes up to a
+// quarter of a second; the rest is for the machine the test runs on.
+const late = 3 * time.Second
+
+func wakeFires(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	at := b.Clock.Now().Add(600 * time.Millisecond)
+	mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 2, At: at, Value: []byte("poll 7")}))
+	wantWakes(ctx, t, b, 1, job, 2)
+	d := nextDue(ctx, t, b, job, 2, "poll 7")
+	if early := at.Sub(d.At); early > 5*time.Millisecond {
+		t.Errorf("due %v early", early)
+	}
+	if d.At.Sub(at) > late {
+		t.Errorf("due %v late", d.At.Sub(at))
+	}
+	wantWakes(ctx, t, b, 1, job, 2) // until it is acknowledged
+	mustNot(t, d.Ack())
+	wantNoWakes(ctx, t, b, job, 2)
+}
+
+func wakeInThePast(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	now := b.Clock.Now()
+	for i, at := range []time.Time{now, now.Add(-time.Hour), time.Unix(0, 0)} {
+		mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: i + 1, At: at, Value: []byte("x")}))
+		d := nextDue(ctx, t, b, job, i+1, "x")
+		mustNot(t, d.Ack())
+	}
+	mustBe(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1}), store.ErrRefused) // no time at all
+}
+
+func wakeReplaced(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	now := b.Clock.Now()
+	for _, w := range []store.Wake{
+		{At: now.Add(time.Hour), Value: []byte("first")},
+		{At: now.Add(400 * time.Millisecond), Value: []byte("second")},
+		{At: now.Add(700 * time.Millisecond), Value: []byte("third")},
+	} {
+		w.Key, w.Attempt = job, 1
+		mustNot(t, b.Wakes.Park(ctx, w))
+	}
+	wantWakes(ctx, t, b, 1, job, 1)
+	mustNot(t, nextDue(ctx, t, b, job, 1, "third").Ack())
+	wantNoWakes(ctx, t, b, job, 1)
+}
+
+func dueReplaced(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	park := func(value string) {
+		t.Helper()
+		mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1, At: b.Clock.Now(), Value: []byte(value)}))
+	}
+	park("old")
+	old := nextDue(ctx, t, b, job, 1, "old")
+	park("new")
+	d := nextDue(ctx, t, b, job, 1, "new")
+	wantWakes(ctx, t, b, 1, job, 1)
+	mustNot(t, d.Ack())
+	wantNoWakes(ctx, t, b, job, 1)
+	mustNot(t, old.Ack()) // late, and without effect
+	park("last")
+	mustNot(t, nextDue(ctx, t, b, job, 1, "last").Ack())
+	wantNoWakes(ctx, t, b, job, 1)
+}
+
+func wakesApart(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	hour := b.Clock.Now().Add(time.Hour)
+	keys := []store.Key{job, {Batch: "b-1", Job: "J_2"}, {Batch: "b-2", Job: "J_1"}}
+	for _, k := range keys {
+		mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: k, Attempt: 1, At: hour}))
+	}
+	mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 2, At: hour}))
+	wantWakes(ctx, t, b, 4, job, 2)
+	parked, err := b.Wakes.Parked(ctx, keys[1], 2)
+	mustNot(t, err)
+	if parked {
+		t.Error("the wake-up of one attempt counts as that of another")
+	}
+}
+
+func wantWakes(ctx context.Context, t *testing.T, b Backend, open int, k store.Key, attempt int) {
+	t.Helper()
+	parked, err := b.Wakes.Parked(ctx, k, attempt)
+	mustNot(t, err)
+	n, err := b.Wakes.Open(ctx)
+	mustNot(t, err)
+	if !parked || n != open {
+		t.Errorf("parked %v with %d open, want it parked with %d", parked, n, open)
+	}
+}
+
+func wantNoWakes(ctx context.Context, t *testing.T, b Backend, k store.Key, attempt int) {
+	t.Helper()
+	parked, err := b.Wakes.Parked(ctx, k, attempt)
+	mustNot(t, err)
+	n, err := b.Wakes.Open(ctx)
+	mustNot(t, err)
+	if parked || n != 0 {
+		t.Errorf("parked %v with %d open, want neither", parked, n)
+	}
+}
+
+// nextDue waits for the next due message and checks whose it is.
+func nextDue(ctx context.Context, t *testing.T, b Backend, k store.Key, attempt int, value string) Due {
+	t.Helper()
+	d, err := b.Due(ctx)
+	mustNot(t, err)
+	gotKey, gotAttempt, err := store.DueKey(d.Subject)
+	mustNot(t, err)
+	if gotKey != k || gotAttempt != attempt || string(d.Data) != value {
+		t.Fatalf("due: %q of %s.%d, want %q of %s.%d", d.Data, gotKey, gotAttempt, value, k, attempt)
+	}
+	return d
+}
+
+func outcomeOnce(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	result := store.Outcome{Key: job, Attempt: 1, Value: []byte("first"), Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+	failure := store.Outcome{Key: job, Attempt: 1, Failed: true, Value: []byte("failed")}
+	exists := func(o store.Outcome, want bool) {
+		t.Helper()
+		got, err := b.Outcomes.Exists(ctx, o.Key, o.Attempt, o.Failed)
+		mustNot(t, err)
+		if got != want {
+			t.Errorf("exists: got %v, want %v", got, want)
+		}
+	}
+	exists(result, false)
+	mustNot(t, b.Outcomes.Publish(ctx, result))
+	exists(result, true)
+	exists(failure, false)
+	again := result
+	again.Value = []byte("second")
+	mustNot(t, b.Outcomes.Publish(ctx, again))
+	mustNot(t, b.Outcomes.Publish(ctx, failure))
+	exists(failure, true)
+	again.Attempt = 2
+	mustNot(t, b.Outcomes.Publish(ctx, again))
+	for _, want := range []struct {
+		attempt int
+		failed  bool
+		value   string
+	}{{1, false, "first"}, {1, true, "failed"}, {2, false, "second"}} {
+		subject, err := store.OutcomeSubject(job, want.attempt, want.failed)
+		mustNot(t, err)
+		value, err := b.Outcome(ctx, subject)
+		mustNot(t, err)
+		if string(value) != want.value {
+			t.Errorf("%s holds %q, want %q", subject, value, want.value)
+		}
+	}
+}
+
+func evidenceRoundTrip(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	for _, size := range []int{0, 1, 4 << 10, store.MaxMessageBytes, store.MaxMessageBytes + 1, 3<<20 + 17} {
+		data := bytes.Repeat([]byte("0123456789abcde\x00"), size/16+1)[:size]
+		sum := sha256.Sum256(data)
+		want := hex.EncodeToString(sum[:])
+		_, err := b.Evidence.Get(ctx, want)
+		mustBe(t, err, store.ErrNotFound)
+		for range 2 { // the same bytes may be put again
+			name, err := b.Evidence.Put(ctx, data)
+			mustNot(t, err)
+			if name != want {
+				t.Fatalf("put %d bytes: name %s, want %s", size, name, want)
+			}
+			got, err := b.Evidence.Get(ctx, name)
+			mustNot(t, err)
+			if !bytes.Equal(got, data) {
+				t.Fatalf("put %d bytes, got %d others", size, len(got))
+			}
+		}
+	}
+}
+
+func badNames(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	for _, bad := range []string{"", ".", "a.b", "*", ">", "a b", "ø", "a\r\n", strings.Repeat("x", store.MaxTokenBytes+1)} {
+		for _, k := range []store.Key{{Batch: bad, Job: "1"}, {Batch: "b", Job: bad}} {
+			_, err := b.Ledger.Load(ctx, k)
+			mustBe(t, err, store.ErrKey)
+			_, err = b.Ledger.Commit(ctx, k, nil, 0, false)
+			mustBe(t, err, store.ErrKey)
+			mustBe(t, b.Wakes.Park(ctx, store.Wake{Key: k, Attempt: 1, At: b.Clock.Now()}), store.ErrKey)
+			_, err = b.Wakes.Parked(ctx, k, 1)
+			mustBe(t, err, store.ErrKey)
+			mustBe(t, b.Outcomes.Publish(ctx, store.Outcome{Key: k, Attempt: 1}), store.ErrKey)
+			_, err = b.Outcomes.Exists(ctx, k, 1, false)
+			mustBe(t, err, store.ErrKey)
+		}
+		_, _, err := b.Registers.Load(ctx, bad)
+		mustBe(t, err, store.ErrKey)
+		_, err = b.Registers.Commit(ctx, bad, nil, 0)
+		mustBe(t, err, store.ErrKey)
+		_, err = b.Evidence.Get(ctx, bad)
+		mustBe(t, err, store.ErrKey)
+	}
+	mustBe(t, b.Wakes.Park(ctx, store.Wake{Key: job, At: b.Clock.Now()}), store.ErrKey) // attempt 0
+	_, err := b.Ledger.Next(ctx, 0)
+	mustBe(t, err, store.ErrNotFound)
+}
+
+func tooLarge(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	huge := make([]byte, 1<<20+1)
+	_, err := b.Ledger.Commit(ctx, job, huge, 0, false)
+	mustBe(t, err, store.ErrRefused)
+	mustBe(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1, At: b.Clock.Now(), Value: huge}), store.ErrRefused)
+	mustBe(t, b.Outcomes.Publish(ctx, store.Outcome{Key: job, Attempt: 1, Value: huge}), store.ErrRefused)
+	wantNoWakes(ctx, t, b, job, 1)
+}
+
+func cancelled(t *testing.T, b Backend) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := b.Ledger.Commit(ctx, job, []byte("x"), 0, false)
+	mustBe(t, err, context.Canceled)
+	mustBe(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1, At: b.Clock.Now()}), context.Canceled)
+	mustBe(t, b.Outcomes.Publish(ctx, store.Outcome{Key: job, Attempt: 1}), context.Canceled)
+	_, err = b.Evidence.Put(ctx, []byte("x"))
+	mustBe(t, err, context.Canceled)
+	_, err = b.Ledger.Load(ctx, job)
+	mustBe(t, err, context.Canceled)
+	_, err = b.Ledger.Load(deadline(t), job)
+	mustBe(t, err, store.ErrNotFound)
+	wantNoWakes(deadline(t), t, b, job, 1)
+}
+
+func clockRuns(t *testing.T, b Backend) {
+	first := b.Clock.Now()
+	if d := time.Since(first); d.Abs() > time.Minute {
+		t.Errorf("the clock is %v off", d)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	<-ctx.Done()
+	if d := b.Clock.Now().Sub(first); d < 15*time.Millisecond || d > soon {
+		t.Errorf("20 ms took %v", d)
+	}
+}
