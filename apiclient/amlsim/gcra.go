@@ -1,0 +1,34 @@
+package amlsim
+
+import "time"
+
+// gcra is the generic cell rate algorithm: in every window w it lets through at
+// most rate × w + burst calls. The zero value has no limit.
+type gcra struct {
+	interval  time.Duration // between calls at the full rate; 0: no limit
+	tolerance time.Duration // how much earlier than that a call may come
+	next      time.Duration // when the next call is due
+}
+
+// newGCRA makes a limit of rate calls per second, burst of them at once.
+func newGCRA(rate float64, burst int) gcra {
+	if !(rate > 0) {
+		return gcra{}
+	}
+	interval := max(time.Duration(float64(time.Second)/rate), 1)
+	return gcra{interval: interval, tolerance: interval * time.Duration(burst-1)}
+}
+
+// take lets a call through at the time and returns 0, or returns how long it
+// would have to wait. A refused call costs nothing.
+func (g *gcra) take(at time.Duration) time.Duration {
+	if g.interval == 0 {
+		return 0
+	}
+	due := max(g.next, at)
+	if wait := due - at - g.tolerance; wait > 0 {
+		return wait
+	}
+	g.next = due + g.interval
+	return 0
+}
