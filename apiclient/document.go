@@ -1,0 +1,44 @@
+package apiclient
+
+import "context"
+
+// Document fetches the JSON document of a session, from link if the session
+// gave one. The bytes are those the API sent (decompressed), one JSON object.
+//
+// Errors: NotReady, Gone, Throttled, Denied, Misconfigured, Unavailable,
+// Invalid, Refused.
+func (c *Client) Document(ctx context.Context, ref Ref, link string) ([]byte, error) {
+	const op = "fetch document"
+	got, err := c.get(ctx, getCall{
+		op:     op,
+		locate: func(e endpoints) (target, error) { return c.entityTarget(e, ref, link, c.profile.Paths.Document) },
+		accept: "application/json",
+		limit:  maxDocumentBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkObject(got.body); err != nil {
+		return nil, &Error{Op: op, Kind: Invalid, Status: got.status, RequestID: got.requestID, Err: err}
+	}
+	return got.body, nil
+}
+
+var errNotObject = &answerError{"answer is not a JSON object"}
+
+// checkObject reports whether data is one JSON object that may be decoded.
+func checkObject(data []byte) error {
+	if err := checkJSON(data); err != nil {
+		return err
+	}
+	for _, c := range data {
+		switch c {
+		case ' ', '\t', '\r', '\n':
+		case '{':
+			return nil
+		default:
+			return errNotObject
+		}
+	}
+	return errNotObject
+}

@@ -1,0 +1,48 @@
+package apiclient
+
+import "context"
+
+// Report is the PDF as the API sent it.
+type Report struct {
+	Bytes     []byte
+	Signature SignatureCheck
+	Detail    string // why the signature is not valid, in words; "" if it is
+}
+
+// Report fetches the PDF report of a session, from link if the session gave
+// one. A PDF that is cut short or none is Invalid; one without a signature, or
+// with a bad one, is returned and says so: it was paid for.
+//
+// Errors: NotReady, Gone, Throttled, Denied, Misconfigured (also a link to a
+// foreign origin), Unavailable, Invalid, Refused.
+func (c *Client) Report(ctx context.Context, ref Ref, link string) (Report, error) {
+	const op = "fetch report"
+	got, err := c.get(ctx, getCall{
+		op:     op,
+		locate: func(e endpoints) (target, error) { return c.entityTarget(e, ref, link, c.profile.Paths.Report) },
+		accept: "application/pdf",
+		limit:  maxReportBytes,
+		whole:  true,
+	})
+	if err != nil {
+		return Report{}, err
+	}
+	r, err := CheckReport(got.body)
+	if err != nil {
+		return Report{}, &Error{Op: op, Kind: Invalid, Status: got.status, RequestID: got.requestID, Err: err}
+	}
+	return r, nil
+}
+
+// CheckReport checks a PDF's structure and signature. Its error says that data
+// is no PDF, or not the whole of one.
+func CheckReport(data []byte) (Report, error) {
+	if err := checkPDF(data); err != nil {
+		return Report{}, err
+	}
+	check, detail, err := checkSignature(data)
+	if err != nil {
+		return Report{}, err
+	}
+	return Report{Bytes: data, Signature: check, Detail: detail}, nil
+}
