@@ -47,8 +47,11 @@ func (o objects) put(ctx context.Context, name string, data []byte) error {
 	}
 	id := rand.Text() // chunks of two writers must not mix
 	var chunks uint32
+	var after uint64
 	for part := range slices.Chunk(data, o.chunk) {
-		if err := o.line.put(ctx, chunkPrefix+id, part, nil); err != nil {
+		// Compared, since all chunks share a subject: repeated, one would be there twice.
+		after, err = o.line.commit(ctx, change{subject: chunkPrefix + id, value: part, after: after})
+		if err != nil {
 			return fmt.Errorf("chunk %d: %w", chunks, err)
 		}
 		chunks++
