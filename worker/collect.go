@@ -1,0 +1,203 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"rescreen/apiclient"
+	"rescreen/queue"
+)
+
+// maxSpoiled is how often a document or a report that cannot be used is
+// fetched: a transfer may break, a broken original stays broken.
+const maxSpoiled = 5
+
+// errDocument is returned for a JSON result that cannot be read as one.
+var errDocument = errors.New("document cannot be used")
+
+// collect fetches what is ready and not stored yet: evidence first, then the
+// record. What is not ready is asked for again later.
+func (s *step) collect(ctx context.Context, wk wake, session apiclient.Session) error {
+	if wk.Document == nil {
+		switch session.Document.State() {
+		case apiclient.EntityFailed:
+			return s.giveUp(ctx, wk, queue.SessionFailed, 0, "the JSON result ended as "+literal(session.Document.Status))
+		case apiclient.EntityReady:
+			if err := s.fetchDocument(ctx, &wk, session.Document.Link); err != nil {
+				return s.fetchFailed(ctx, wk, err)
+			}
+		default:
+			wk.Answered = s.clock.Now()
+			return s.nextPoll(ctx, wk, session.RetryAfter)
+		}
+	}
+	if !wk.Report {
+		return s.complete(ctx, wk, &Report{State: queue.ReportNotOrdered})
+	}
+	return s.collectReport(ctx, wk, session)
+}
+
+// collectReport is collect for the PDF, once the JSON is stored. While the PDF
+// is not there the record keeps what is.
+func (s *step) collectReport(ctx context.Context, wk wake, session apiclient.Session) error {
+	switch session.Report.State() {
+	case apiclient.EntityFailed:
+		return s.complete(ctx, wk, &Report{State: queue.ReportFailed})
+	case apiclient.EntityReady:
+		report, err := s.fetchReport(ctx, &wk, session.Report.Link)
+		if report != nil {
+			return s.complete(ctx, wk, report)
+		}
+		if ours, keepErr := s.keepDocument(ctx, wk); keepErr != nil || !ours {
+			return keepErr
+		}
+		return s.fetchFailed(ctx, wk, err)
+	}
+	wk.Answered = s.clock.Now()
+	if ours, err := s.keepDocument(ctx, wk); err != nil || !ours {
+		return err
+	}
+	return s.nextPoll(ctx, wk, session.RetryAfter)
+}
+
+// fetchDocument fetches the JSON result and stores it at once.
+func (s *step) fetchDocument(ctx context.Context, wk *wake, link string) error {
+	ready := s.clock.Now()
+	if err := s.permitted(Fetch); err != nil {
+		return err
+	}
+	s.takeHeld(Fetch)
+	data, err := s.entities.Document(ctx, wk.ref(), link)
+	s.counts.fetches.Add(1)
+	if err != nil {
+		if spoiled(err) {
+			wk.SpoiledDocument++
+		}
+		return err
+	}
+	doc, err := examine(data)
+	if err != nil {
+		wk.SpoiledDocument++
+		return err
+	}
+	doc.ReadyAt, doc.FetchedAt = ready, s.clock.Now()
+	if doc.SHA256, err = s.keepEvidence(ctx, data); err != nil {
+		return err
+	}
+	wk.Document, s.document = doc, data
+	return nil
+}
+
+// fetchReport fetches the signed PDF and stores it at once. A report that
+// stays unusable is no error but a state of the report.
+func (s *step) fetchReport(ctx context.Context, wk *wake, link string) (*Report, error) {
+	if err := s.permitted(Fetch); err != nil {
+		return nil, err
+	}
+	s.takeHeld(Fetch)
+	pdf, err := s.entities.Report(ctx, wk.ref(), link)
+	s.counts.fetches.Add(1)
+	if kind, _ := apiclient.KindOf(err); err != nil && kind == apiclient.Gone {
+		return &Report{State: queue.ReportExpired}, nil
+	}
+	if err != nil {
+		if spoiled(err) {
+			wk.SpoiledReport++
+		}
+		if wk.SpoiledReport >= maxSpoiled {
+			s.log().Warn("report cannot be used", zap.Error(err))
+			return &Report{State: queue.ReportInvalid}, nil
+		}
+		return nil, err
+	}
+	sha, err := s.keepEvidence(ctx, pdf.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return &Report{State: queue.ReportStored, SHA256: sha, Bytes: int64(len(pdf.Bytes)), Signature: string(pdf.Signature)}, nil
+}
+
+// fetchFailed sorts out a fetch that brought nothing.
+func (s *step) fetchFailed(ctx context.Context, wk wake, err error) error {
+	if stopped(ctx) {
+		return errStopping
+	}
+	var closed *ClosedError
+	if errors.As(err, &closed) {
+		return s.pollFrom(ctx, wk, closed.Until)
+	}
+	kind, fromAPI := apiclient.KindOf(err)
+	if !fromAPI && !errors.Is(err, errDocument) {
+		return err // the store's trouble: the message comes again
+	}
+	s.log().Info("fetch without a result", zap.Error(err))
+	if fromAPI && kind == apiclient.Gone {
+		return s.expired(ctx, wk) // it was ready, and is no more
+	}
+	if wk.Document == nil && wk.SpoiledDocument >= maxSpoiled {
+		status, message := whatWasSaid(err)
+		return s.giveUp(ctx, wk, queue.ResultInvalid, status, message)
+	}
+	// A foreign link or a refusal concerns this session alone; what concerns
+	// all calls closes the upstream.
+	if !spoiled(err) {
+		if until, closes := s.closes(err); closes {
+			return s.pollFrom(ctx, wk, until)
+		}
+	}
+	return s.nextPoll(ctx, wk, retryAfter(err))
+}
+
+// spoiled reports whether the answer to a fetch is of no use, and might be
+// again: cut short, no PDF, a link to elsewhere.
+func spoiled(err error) bool {
+	kind, _ := apiclient.KindOf(err)
+	return kind == apiclient.Invalid || kind == apiclient.Misconfigured || kind == apiclient.Refused
+}
+
+// keepDocument writes a document that waits for its report into the record, so
+// that it survives the loss of the wake-up. ours is false when the record is
+// about something else by now.
+func (s *step) keepDocument(ctx context.Context, wk wake) (ours bool, err error) {
+	if s.document == nil {
+		return true, nil // was written when it was fetched
+	}
+	_, _, ours, err = s.update(ctx, wk, func(rec Record) Record {
+		rec.Document, rec.Polls, rec.Strikes = wk.Document, wk.Poll, nil
+		return rec
+	})
+	return ours, err
+}
+
+// keepEvidence stores what was paid for, even while the worker is stopping.
+func (s *step) keepEvidence(ctx context.Context, data []byte) (string, error) {
+	ctx, cancel := lasting(ctx, storeTimeout)
+	defer cancel()
+	sha, err := s.evidence.Put(ctx, data)
+	if err != nil {
+		return "", fmt.Errorf("store evidence: %w", err)
+	}
+	s.counts.evidenceBytes.Add(int64(len(data)))
+	return sha, nil
+}
+
+// examine reads from a document what the result says about it. That a part is
+// missing is never read as "no hits".
+func examine(data []byte) (*Document, error) {
+	view, err := apiclient.ViewDocument(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errDocument, err)
+	}
+	found := view.Screening()
+	doc := &Document{Bytes: int64(len(data)), Found: queue.Undetermined, PEPHits: found.PEPHits, SanctionHits: found.SanctionHits, Lists: found.Lists}
+	switch {
+	case found.Hit():
+		doc.Found = queue.Hit
+	case found.Clear():
+		doc.Found = queue.Clear
+	}
+	return doc, nil
+}

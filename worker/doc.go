@@ -1,0 +1,48 @@
+// Package worker is the heart of rescreen: it takes a job through its life,
+// one short step at a time, and loses nothing when it dies between two steps.
+//
+// # The life of a job
+//
+//	queued ─▶ creating ─▶ waiting ─▶ done
+//	   │          │           ├────▶ failed(reason)
+//	   │          │           └─ expired ─▶ queued, then creating again (at most 2 more, counted)
+//	   │          ├─ refused ──────▶ failed(reason)
+//	   │          ├─ not created ──▶ queued again at a time (429, connection never made)
+//	   │          └─ unknown ──────▶ creating again, flagged possible_duplicate (at most 3 more),
+//	   │                             or failed(create_unknown), by setting
+//	   └─ invalid ─────────────────▶ failed(invalid_job)
+//
+// The legal transitions are the table in record.go; the steps that make them
+// are the functions of life.go, poll.go and create.go, each started by one
+// message: a job message, or a wake-up that has come due.
+//
+// # Waiting costs nothing
+//
+// Between two polls a job is one state record and one scheduled message at
+// the server: no goroutine, no unacknowledged message, no memory here. Any
+// worker can take any step, and one that dies takes nothing with it.
+//
+// # Guarantees
+//
+//   - The record decides. Every change of a record is a compare-and-set on its
+//     stream sequence; acknowledgements are hygiene.
+//   - The intent to create a session is committed before the call, the session
+//     id right after it, so every billed call has left its trace.
+//   - A session is created again only when the earlier call provably created
+//     none, when the earlier session's results have perished (counted), or
+//     flagged as a possible duplicate.
+//   - Evidence is stored before the record says done, the record says done
+//     before the result is published, and the message is acknowledged last. A
+//     repetition publishes from record and evidence; the event lands once.
+//   - A failed screening is a result of the job and is published as a failure;
+//     a failed call is an error and is tried again.
+//   - Nothing personal stands in a log, an error, a subject or a key.
+//
+// # What runs
+//
+// [Worker.Run] turns two loops, one over due wake-ups and one over jobs, fair
+// to all batches. Each takes a slot, then a permit, then a message, and starts
+// the step in a goroutine it waits for. settle is the one place where the end
+// of a step becomes an acknowledgement, a delay or a termination. The repair
+// looks, slowly, for open records that nothing will wake any more.
+package worker

@@ -1,0 +1,213 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"rescreen/apiclient"
+	"rescreen/queue"
+	"rescreen/store"
+)
+
+const (
+	// maxMissing early 404 answers to a poll, missingDelay apart, make a
+	// session not found.
+	maxMissing   = 3
+	missingDelay = 30 * time.Second
+)
+
+// poll asks the API once how far the session is, without reading the record,
+// and collects what is ready.
+func (s *step) poll(ctx context.Context, wk wake) error {
+	if err := s.permitted(Poll); err != nil {
+		return s.whenOpen(ctx, wk, err)
+	}
+	s.takeHeld(Poll)
+	session, err := s.sessions.Session(ctx, wk.ref())
+	s.counts.polls.Add(1)
+	if err != nil {
+		return s.pollFailed(ctx, wk, err)
+	}
+	wk.Poll++
+	wk.Missing = 0
+	if session.Failed() {
+		return s.giveUp(ctx, wk, queue.SessionFailed, 0, "the session ended as "+literal(session.Status))
+	}
+	return s.collect(ctx, wk, session)
+}
+
+// pollFailed sorts out a poll without a usable answer. None of it is the
+// screening's failure, except that the session is gone.
+func (s *step) pollFailed(ctx context.Context, wk wake, err error) error {
+	if stopped(ctx) {
+		return errStopping
+	}
+	if until, closes := s.closes(err); closes {
+		return s.pollFrom(ctx, wk, until)
+	}
+	kind, _ := apiclient.KindOf(err)
+	switch kind {
+	case apiclient.Gone:
+		return s.gone(ctx, wk, err)
+	case apiclient.NotReady:
+		wk.Answered = s.clock.Now()
+	default:
+		s.log().Info("poll without an answer", zap.Error(err))
+	}
+	wk.Poll++
+	return s.nextPoll(ctx, wk, retryAfter(err))
+}
+
+// literal is a status of the API as a failure's message may quote it: foreign
+// text that is not a plain word may be anything, a person's data included.
+func literal(status string) string {
+	plain := len(status) <= 40
+	for _, r := range status {
+		plain = plain && (r == '_' || r == '-' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z')
+	}
+	if !plain || status == "" {
+		return "a status that is no plain word"
+	}
+	return status
+}
+
+// gone handles a session the API does not know. If its results may have
+// perished it has expired, else it may not be there yet.
+func (s *step) gone(ctx context.Context, wk wake, err error) error {
+	if s.clock.Now().Sub(wk.Answered) >= s.cfg.ResultLifetime {
+		return s.expired(ctx, wk)
+	}
+	wk.Missing++
+	if wk.Missing < maxMissing {
+		wk.Poll++
+		return s.nextPoll(ctx, wk, missingDelay)
+	}
+	if wk.Document != nil {
+		return s.complete(ctx, wk, &Report{State: queue.ReportExpired})
+	}
+	status, message := whatWasSaid(err)
+	return s.giveUp(ctx, wk, queue.SessionNotFound, status, message)
+}
+
+// expired handles results that perished before they were fetched: what is
+// stored already makes a result, else the session is created anew.
+func (s *step) expired(ctx context.Context, wk wake) error {
+	if wk.Document != nil {
+		return s.complete(ctx, wk, &Report{State: queue.ReportExpired})
+	}
+	return s.conclude(ctx, wk, func(rec Record) Record {
+		now := s.clock.Now()
+		rec.Polls = 0
+		if rec.Expiries >= maxExpiries {
+			rec.Expiries++
+			return rec.fail(now, queue.ResultExpired, 0, "the results of every session perished before they could be fetched")
+		}
+		rec.Expiries++
+		return rec.queueAgain(now, now)
+	})
+}
+
+// nextPoll parks the next poll after wait (0: as planned), unless the session
+// has had its time.
+func (s *step) nextPoll(ctx context.Context, wk wake, wait time.Duration) error {
+	now := s.clock.Now()
+	deadline := wk.CreatedAt.Add(s.cfg.SessionDeadline)
+	if !now.Before(deadline) {
+		if wk.Document != nil {
+			return s.complete(ctx, wk, &Report{State: queue.ReportLate})
+		}
+		return s.giveUp(ctx, wk, queue.SessionTimeout, 0, "the session was not ready by its deadline")
+	}
+	if wait <= 0 {
+		wait = s.plan.Delay(s.key.String(), wk.Poll)
+	}
+	at := now.Add(wait)
+	if at.After(deadline) {
+		at = deadline
+	}
+	return s.park(ctx, wk, at)
+}
+
+// pollFrom parks the next poll for when the upstream opens again, spread so
+// that not all sessions come back in the same second.
+func (s *step) pollFrom(ctx context.Context, wk wake, opens time.Time) error {
+	return s.nextPoll(ctx, wk, opens.Sub(s.clock.Now())+s.plan.Delay(s.key.String(), 0))
+}
+
+// whenOpen parks the poll of a step that got no permit.
+func (s *step) whenOpen(ctx context.Context, wk wake, err error) error {
+	var closed *ClosedError
+	if errors.As(err, &closed) {
+		return s.pollFrom(ctx, wk, closed.Until)
+	}
+	return err
+}
+
+// complete makes the result: the record says done with what is stored.
+func (s *step) complete(ctx context.Context, wk wake, report *Report) error {
+	return s.conclude(ctx, wk, func(rec Record) Record {
+		return rec.finish(s.clock.Now(), wk.Poll, wk.Document, report)
+	})
+}
+
+// giveUp makes the failure of a session that will bring nothing.
+func (s *step) giveUp(ctx context.Context, wk wake, reason queue.Reason, status int, message string) error {
+	return s.conclude(ctx, wk, func(rec Record) Record {
+		rec.Polls = wk.Poll
+		return rec.fail(s.clock.Now(), reason, status, message)
+	})
+}
+
+// conclude changes the record of the polled session and does what follows.
+func (s *step) conclude(ctx context.Context, wk wake, change func(Record) Record) error {
+	rec, seq, ours, err := s.update(ctx, wk, change)
+	if err != nil || !ours {
+		return err
+	}
+	return s.follow(ctx, rec, seq)
+}
+
+// update changes the record of the polled session. The wake-up alone is not
+// enough to go by: the record is read, and must still wait for this session.
+// When it does not, what it asks for instead is done and ours is false.
+func (s *step) update(ctx context.Context, wk wake, change func(Record) Record) (rec Record, seq uint64, ours bool, err error) {
+	for range maxRestarts {
+		rec, seq, err = s.load(ctx)
+		if errors.Is(err, store.ErrNotFound) {
+			return rec, 0, false, s.recordless(ctx)
+		}
+		if err != nil {
+			return rec, 0, false, err
+		}
+		if rec.State != Waiting || rec.Attempt != s.attempt || rec.Session != wk.Session {
+			err = s.advance(ctx, rec, seq, nil)
+			if errors.Is(err, errMoved) {
+				continue
+			}
+			return rec, 0, false, err
+		}
+		next := change(rec)
+		seq, err = s.commit(ctx, rec, next, seq)
+		if !errors.Is(err, errMoved) {
+			return next, seq, err == nil, err
+		}
+	}
+	return rec, 0, false, err
+}
+
+// stopped reports whether the worker has ended the step to stop.
+func stopped(ctx context.Context) bool {
+	return errors.Is(context.Cause(ctx), errStopping)
+}
+
+// retryAfter is what the answer behind err asks for; 0 when it does not.
+func retryAfter(err error) time.Duration {
+	var api *apiclient.Error
+	if errors.As(err, &api) {
+		return api.RetryAfter
+	}
+	return 0
+}

@@ -1,0 +1,226 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"rescreen/store"
+)
+
+// repairRegister holds the claim on the repair and its place in the records.
+const repairRegister = "repair"
+
+// repairLease is how long a claim holds without being renewed; it is renewed
+// with every saved place.
+const repairLease = 30 * time.Second
+
+// repairClaim is the register's value. One worker at a time repairs; when it
+// dies its claim expires, and the next goes on from the saved place.
+type repairClaim struct {
+	Holder string    `json:"holder"`
+	Until  time.Time `json:"until"` // server's time
+	// Floor is the sequence up to which every record has ended and has its
+	// outcome, so that nobody needs to look there again.
+	Floor uint64 `json:"floor"`
+}
+
+// repair looks for jobs that nothing would wake any more, and sets them going
+// again (law 6). It finds nothing unless a message was lost or deleted.
+type repair struct {
+	*Worker
+	claim repairClaim
+	seq   uint64 // of the claim's register
+	// checked is the sequence up to which this worker has looked, and open the
+	// records below it that had not ended then. A record that changes moves to
+	// the end of the stream, so sequences are all there is to remember.
+	checked uint64
+	open    map[uint64]struct{}
+}
+
+// repairLoop makes passes, at a bounded rate, until ctx ends.
+func (w *Worker) repairLoop(ctx context.Context) {
+	r := &repair{Worker: w, open: make(map[uint64]struct{})}
+	for wait(ctx, jitter(w.cfg.RepairEvery, w.cfg.ID, time.Now().Nanosecond())) == nil {
+		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
+			w.logger.Warn("repair", zap.Error(err))
+		}
+	}
+}
+
+// pass looks once, if no other worker is at it.
+func (r *repair) pass(ctx context.Context) error {
+	ok, err := r.take(ctx)
+	if err != nil || !ok {
+		return err
+	}
+	if err := r.batchesPass(ctx); err != nil {
+		return err
+	}
+	return r.recordsPass(ctx)
+}
+
+// take takes the claim if it is free, expired, or its own. What a worker
+// remembers is worth nothing after another has held the claim.
+func (r *repair) take(ctx context.Context) (bool, error) {
+	value, seq, err := r.registers.Load(ctx, repairRegister)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return false, fmt.Errorf("load repair claim: %w", err)
+	}
+	var found repairClaim
+	if err == nil {
+		if err := json.Unmarshal(value, &found); err != nil {
+			return false, fmt.Errorf("decode repair claim: %w", err)
+		}
+		if found.Holder != r.cfg.ID && r.clock.Now().Before(found.Until) {
+			return false, nil
+		}
+	}
+	if found.Holder != r.cfg.ID || r.checked < found.Floor {
+		r.checked, r.open = found.Floor, make(map[uint64]struct{})
+	}
+	r.claim, r.seq = found, seq
+	err = r.renew(ctx)
+	if errors.Is(err, store.ErrConflict) {
+		return false, nil // another was quicker
+	}
+	return err == nil, err
+}
+
+// renew saves the claim with the floor as it is known now.
+func (r *repair) renew(ctx context.Context) error {
+	r.claim.Floor = r.checked
+	for seq := range r.open {
+		r.claim.Floor = min(r.claim.Floor, seq-1)
+	}
+	r.claim.Holder, r.claim.Until = r.cfg.ID, r.clock.Now().Add(repairLease)
+	value, err := json.Marshal(r.claim)
+	if err != nil {
+		return fmt.Errorf("encode repair claim: %w", err)
+	}
+	if r.seq, err = r.registers.Commit(ctx, repairRegister, value, r.seq); err != nil {
+		return fmt.Errorf("save repair claim: %w", err)
+	}
+	return nil
+}
+
+// recordsPass looks again at what was open, then, in the order of writing, at
+// what is new, up to the first record that is younger than RepairAge.
+func (r *repair) recordsPass(ctx context.Context) error {
+	pace := time.NewTicker(time.Duration(float64(time.Second) / r.cfg.RepairRate))
+	defer pace.Stop()
+	for _, seq := range slices.Sorted(maps.Keys(r.open)) {
+		rec, err := r.next(ctx, pace, seq-1)
+		switch {
+		case errors.Is(err, store.ErrNotFound), err == nil && rec.Seq != seq:
+			delete(r.open, seq) // it has moved on
+		case err != nil:
+			return err
+		default:
+			if err := r.look(ctx, rec); err != nil {
+				return err
+			}
+		}
+	}
+	for {
+		rec, err := r.next(ctx, pace, r.checked)
+		if errors.Is(err, store.ErrNotFound) || err == nil && r.clock.Now().Sub(rec.Time) < r.cfg.RepairAge {
+			return r.renew(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.look(ctx, rec); err != nil {
+			return err
+		}
+		r.checked = rec.Seq
+	}
+}
+
+// next reads the next record at the repair's pace, and keeps the claim.
+func (r *repair) next(ctx context.Context, pace *time.Ticker, after uint64) (store.Record, error) {
+	select {
+	case <-pace.C:
+	case <-ctx.Done():
+		return store.Record{}, ctx.Err()
+	}
+	if r.claim.Until.Sub(r.clock.Now()) < repairLease/2 {
+		if err := r.renew(ctx); err != nil {
+			return store.Record{}, err
+		}
+	}
+	rec, err := r.ledger.Next(ctx, after)
+	if err != nil {
+		return store.Record{}, fmt.Errorf("next record: %w", err)
+	}
+	return rec, nil
+}
+
+// look sees to one record and remembers whether it is still open.
+func (r *repair) look(ctx context.Context, rec store.Record) error {
+	ended, err := r.record(ctx, rec)
+	if err != nil {
+		return err
+	}
+	if ended {
+		delete(r.open, rec.Seq)
+	} else {
+		r.open[rec.Seq] = struct{}{}
+	}
+	return nil
+}
+
+// record sets one job going again if nothing else will, and reports
+// whether it has ended and its outcome is out. A job message that is still
+// there makes the wake-up needless but harmless: the record decides.
+func (r *repair) record(ctx context.Context, stored store.Record) (ended bool, err error) {
+	rec, err := decodeRecord(stored.Value)
+	if errors.Is(err, errUnknownState) {
+		return false, nil // a newer worker's
+	}
+	if err != nil {
+		r.logger.Error("record cannot be read", zap.Stringer("key", stored.Key), zap.Error(err))
+		return false, nil
+	}
+	s := &step{Worker: r.Worker, key: stored.Key, attempt: rec.Attempt, stop: ctx, permit: make(map[Class]int)}
+	if rec.State.terminal() {
+		out, err := r.outcomes.Exists(ctx, stored.Key, rec.Attempt, rec.State == Failed)
+		if err != nil || out {
+			return out, err
+		}
+		s.log().Warn("outcome was missing, published by the repair", zap.String("state", string(rec.State)))
+		return false, s.publish(ctx, rec)
+	}
+	parked, err := r.wakes.Parked(ctx, stored.Key, rec.Attempt)
+	if err != nil || parked {
+		return false, err
+	}
+	s.log().Warn("wake-up was missing, parked by the repair", zap.String("state", string(rec.State)))
+	return false, s.park(ctx, wakeFor(rec, stored.Seq), later(r.clock.Now(), rec.NotBefore))
+}
+
+// batchesPass takes in batches that nobody registered and lets go of the
+// consumers of those that have ended.
+func (r *repair) batchesPass(ctx context.Context) error {
+	adopted, err := r.batches.Adopt(ctx)
+	for _, batch := range adopted {
+		r.logger.Warn("jobs were published to a batch nobody registered; registered it", zap.String("batch", string(batch)))
+	}
+	if err != nil {
+		return fmt.Errorf("adopt batches: %w", err)
+	}
+	retired, err := r.batches.Retire(ctx)
+	for _, batch := range retired {
+		r.logger.Info("batch has ended, its consumer is removed", zap.String("batch", string(batch)))
+	}
+	if err != nil {
+		return fmt.Errorf("retire batches: %w", err)
+	}
+	return nil
+}
