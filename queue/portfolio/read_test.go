@@ -114,7 +114,7 @@ func equalJobs(a, b queue.Job) bool {
 
 func TestJobIDOfAReference(t *testing.T) {
 	// printf %s C-000123 | sha256sum | cut -c-32
-	if got := JobID("C-000123"); got != "a3a7a3ae5dcb1dc3a2ef4d1f8ddb8ed9" {
+	if got := JobID("C-000123"); got != "1913c851c5d210f1f176c0a95f5894cc" {
 		t.Errorf("%s", got)
 	}
 }
@@ -134,7 +134,7 @@ func TestRejectsOfCSV(t *testing.T) {
 		{"quote never closed", "C-1,\"Ola,Berg,1990-01-02", "2 : has a quote that is not closed"},
 		{"line break in a name", "C-1,\"Ola\nOlsen\",Berg,1990-01-02", "2 first_name: holds a control character"},
 		{"too long", "C-1," + strings.Repeat("x", MaxRowBytes) + ",Berg,1990-01-02", "2 : is longer than 65536 bytes"},
-		{"longer than any buffer", strings.Repeat("\"\n", 0) + strings.Repeat("x", 5*MaxRowBytes), "2 : is longer than 65536 bytes"},
+		{"longer than any buffer", strings.Repeat("x", 5*MaxRowBytes), "2 : is longer than 65536 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			jobs, rejects, _ := readAll(t, strings.NewReader(head+c.row+"\n"+good), Options{})
