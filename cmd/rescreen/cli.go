@@ -1,0 +1,12 @@
+package main
+
+// grammar is the command line: global settings and one struct per command.
+type grammar struct {
+	Config string `file:"never" placeholder:"FILE" help:"YAML file of settings; its keys are the names of the flags. A flag beats the environment, the environment beats the file."`
+	logSettings
+
+	Config_ configCmd    `cmd:"" name:"config" help:"Show or check the configuration."`
+	Setup   setupCmd     `cmd:"" help:"Make or update the streams, buckets and consumers in JetStream; never deletes."`
+	Sim     simulatorCmd `cmd:"" name:"simulator" help:"Serve a simulated AML API on this machine, without any account."`
+	Version versionCmd   `cmd:"" help:"Print the version."`
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"rescreen/apiclient/personal"
+)
+
+// maxSecretBytes bounds the file of a secret; a wrong path must not be read
+// into memory whole.
+const maxSecretBytes = 64 << 10
+
+// secretValue returns a secret that is given by itself or by the name of a
+// file, not by both. flag names the setting in errors.
+func secretValue(flag string, direct personal.Text, file string) (personal.Text, error) {
+	switch {
+	case direct != "" && file != "":
+		return "", fmt.Errorf("is given twice, by itself and by %s-file: give one of them", flag)
+	case file == "":
+		return direct, nil
+	}
+	data, err := readSmallFile(file, maxSecretBytes)
+	if err != nil {
+		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	secret := strings.TrimRight(string(data), "\r\n") // what editors and echo leave at the end
+	if secret == "" {
+		return "", fmt.Errorf("cannot be read: %s is empty", file)
+	}
+	return personal.Text(secret), nil
+}
+
+// secretFileWarnings tells of files of secrets that everybody on the machine
+// can read.
+func secretFileWarnings(settings []effective) problems {
+	var out problems
+	for _, e := range settings {
+		name, _ := e.value.(string)
+		if !strings.HasSuffix(e.flag.Name, "-file") || name == "" {
+			continue
+		}
+		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o004 != 0 {
+			out.addf("--"+e.flag.Name, "everybody on this machine can read %s (mode %04o): chmod 600 keeps it to its owner", name, info.Mode().Perm())
+		}
+	}
+	return out
+}
