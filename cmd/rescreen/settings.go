@@ -43,16 +43,25 @@ func settingOf(f *kong.Flag) (setting, bool) {
 	return s, true
 }
 
-// allSettings lists the settings of all commands, each key once.
+// allSettings lists the settings of all commands, each once: where commands
+// call it differently, with the shorter flag.
 func allSettings(model *kong.Application) []setting {
 	var out []setting
-	seen := map[string]bool{}
+	places := map[string]int{} // by variable
 	_ = kong.Visit(model, func(v kong.Visitable, next kong.Next) error {
-		if f, ok := v.(*kong.Flag); ok {
-			if s, ok := settingOf(f); ok && !seen[s.env] {
-				seen[s.env] = true
-				out = append(out, s)
-			}
+		f, isFlag := v.(*kong.Flag)
+		if !isFlag {
+			return next(nil)
+		}
+		s, ok := settingOf(f)
+		place, seen := places[s.env]
+		switch {
+		case !ok:
+		case !seen:
+			places[s.env] = len(out)
+			out = append(out, s)
+		case len(f.Name) < len(out[place].flag.Name):
+			out[place] = s
 		}
 		return next(nil)
 	})

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/url"
 
+	"go.uber.org/zap"
+
+	"rescreen/apiclient"
+	"rescreen/apiclient/amlsim"
 	"rescreen/apiclient/personal"
 )
 
@@ -12,9 +17,9 @@ import (
 type apiEnv string
 
 const (
-	envLocal   apiEnv = "local"
-	envCurrent apiEnv = "current"
-	envProd    apiEnv = "prod"
+	envLocal   apiEnv = apiclient.EnvLocal
+	envCurrent apiEnv = apiclient.EnvCurrent
+	envProd    apiEnv = apiclient.EnvProd
 )
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -26,13 +31,6 @@ func (e *apiEnv) UnmarshalText(text []byte) error {
 	}
 	return fmt.Errorf("%q is none of local, current, prod", text)
 }
-
-// The simulator knows one client by default. These are its credentials, no
-// secret of anybody.
-const (
-	localClientID     = "rescreen"
-	localClientSecret = "simulator"
-)
 
 // apiSettings says who we are to the API and how we read it.
 type apiSettings struct {
@@ -59,10 +57,10 @@ func (s apiSettings) client() (id string, secret personal.Text, err error) {
 	id = s.APIClientID
 	if s.APIEnv == envLocal {
 		if id == "" {
-			id = localClientID
+			id = amlsim.DefaultClientID
 		}
 		if secret == "" {
-			secret = localClientSecret
+			secret = amlsim.DefaultClientSecret
 		}
 	}
 	return id, secret, nil
@@ -78,7 +76,7 @@ func (s apiSettings) problems(required bool) problems {
 	for _, u := range []struct{ flag, value string }{
 		{"--api-issuer", s.APIIssuer}, {"--api-base-url", s.APIBaseURL}, {"--api-token-url", s.APITokenURL},
 	} {
-		checkAPIURL(&found, u.flag, u.value)
+		checkAPIURL(&found, u.flag, u.value, s.APIEnv == envLocal)
 	}
 	id, secret, err := s.client()
 	if err != nil {
@@ -95,13 +93,51 @@ func (s apiSettings) problems(required bool) problems {
 	if len(s.APIScopes) == 0 {
 		found.addf("--api-scopes", "must name at least one scope")
 	}
-	checkFile(&found, "--api-profile", s.APIProfile)
+	if _, err := s.profile(); err != nil {
+		found.addf("--api-profile", "cannot be used: %v", err)
+	}
 	return found
 }
 
-// checkAPIURL accepts https everywhere and http on this machine only: token
-// and personal data would cross the network in the clear.
-func checkAPIURL(found *problems, flag, value string) {
+// profile is how we read the API; the zero value is apiclient's default.
+func (s apiSettings) profile() (apiclient.Profile, error) {
+	if s.APIProfile == "" {
+		return apiclient.Profile{}, nil
+	}
+	data, err := readSmallFile(s.APIProfile, maxConfigBytes)
+	if err != nil {
+		return apiclient.Profile{}, err
+	}
+	p, err := apiclient.ReadProfile(bytes.NewReader(data))
+	if err != nil {
+		return apiclient.Profile{}, fmt.Errorf("%s: %w", s.APIProfile, err)
+	}
+	return p, nil
+}
+
+// clientConfig is what the client of the API is made from. The settings have
+// passed their checks.
+func (s apiSettings) clientConfig(l lifecycleSettings, log *zap.Logger) (apiclient.Config, error) {
+	id, secret, err := s.client()
+	if err != nil {
+		return apiclient.Config{}, usageError(fmt.Errorf("--api-client-secret %w", err), "")
+	}
+	profile, err := s.profile()
+	if err != nil {
+		return apiclient.Config{}, usageError(fmt.Errorf("--api-profile cannot be used: %w", err), "")
+	}
+	return apiclient.Config{
+		Env: string(s.APIEnv), Issuer: s.APIIssuer, BaseURL: s.APIBaseURL, TokenURL: s.APITokenURL,
+		ClientID: id, ClientSecret: secret, AuthStyle: apiclient.AuthStyle(s.APIAuth), Scopes: s.APIScopes,
+		Profile: profile, PostTimeout: l.PostTimeout, GetTimeout: l.GetTimeout,
+		UserAgent: "rescreen/" + buildVersion().Version, Log: log,
+	}, nil
+}
+
+// checkAPIURL accepts https everywhere, and http on this machine or to a
+// simulator (which may run in the container next door): else token and
+// personal data would cross the network in the clear.
+func checkAPIURL(found *problems, flag, value string, simulated bool) {
 	if value == "" {
 		return
 	}
@@ -113,7 +149,7 @@ func checkAPIURL(found *problems, flag, value string) {
 		found.addf(flag, "must not hold credentials: use --api-client-id and --api-client-secret-file")
 	case u.RawQuery != "" || u.Fragment != "":
 		found.addf(flag, "%q must end before the ? or #", u.Scheme+"://"+u.Host+u.Path)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !simulated && !loopback(u.Hostname()):
 		found.addf(flag, "%q would send secrets and personal data in the clear: use https://", value)
 	}
 }

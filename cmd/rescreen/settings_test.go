@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap"
+
+	"rescreen/apiclient"
+	"rescreen/apiclient/amlsim"
 	"rescreen/apiclient/personal"
 )
 
@@ -42,7 +46,8 @@ func TestWorkerSettings(t *testing.T) {
 		{[]string{"--embedded-listen=:4222"}, `--embedded-listen ":4222" is not an address of this machine alone: the embedded server has no TLS, run a nats-server for other machines`},
 		{[]string{"--embedded-listen=localhost:0"}, ""},
 		{[]string{"--embedded", "--server=nats://h"}, "--embedded starts a NATS server in this process, and --server names another: give one of them"},
-		{[]string{"--api-base-url=http://aml.example"}, `--api-base-url "http://aml.example" would send secrets and personal data in the clear: use https://`},
+		{[]string{"--api-base-url=http://simulator:8117"}, ""},
+		{[]string{"--api-env=prod", "--api-client-id=i", "--api-client-secret=s", "--api-base-url=http://aml.example"}, `--api-base-url "http://aml.example" would send secrets and personal data in the clear: use https://`},
 		{[]string{"--api-base-url=http://127.0.0.1:1"}, ""},
 		{[]string{"--api-base-url=http://localhost:1/x"}, ""},
 		{[]string{"--api-base-url=https://aml.example"}, ""},
@@ -50,7 +55,7 @@ func TestWorkerSettings(t *testing.T) {
 		{[]string{"--api-issuer=aml.example"}, "--api-issuer aml.example is not an address that begins with https://"},
 		{[]string{"--api-token-url=https://id:pw@aml.example"}, "--api-token-url must not hold credentials: use --api-client-id and --api-client-secret-file"},
 		{[]string{"--api-token-url=https://aml.example/?a=b"}, `--api-token-url "https://aml.example/" must end before the ? or #`},
-		{[]string{"--api-profile=none.yaml"}, "--api-profile cannot be read: open none.yaml: no such file or directory"},
+		{[]string{"--api-profile=none.yaml"}, "--api-profile cannot be used: open none.yaml: no such file or directory"},
 		{[]string{"--api-scopes="}, "--api-scopes must name at least one scope"},
 		{[]string{"--data-dir="}, "--data-dir must not be empty"},
 		{[]string{"--simulator-create-burst=0"}, "--simulator-create-burst 0 must be at least 1"},
@@ -165,7 +170,7 @@ func TestSecretValue(t *testing.T) {
 
 func TestLocalEnvironmentKnowsItsClient(t *testing.T) {
 	id, secret, err := apiSettings{APIEnv: envLocal}.client()
-	if err != nil || id != localClientID || secret.Reveal() != localClientSecret {
+	if err != nil || id != amlsim.DefaultClientID || secret.Reveal() != amlsim.DefaultClientSecret {
 		t.Errorf("%q, %q, %v", id, secret.Reveal(), err)
 	}
 	id, secret, err = apiSettings{APIEnv: envLocal, APIClientID: "a", APIClientSecret: "b"}.client()
@@ -174,6 +179,41 @@ func TestLocalEnvironmentKnowsItsClient(t *testing.T) {
 	}
 	if id, secret, _ := (apiSettings{APIEnv: envCurrent}).client(); id != "" || secret != "" {
 		t.Errorf("another environment gets %q, %q", id, secret.Reveal())
+	}
+}
+
+// What the flags say reaches the client, and the client accepts it.
+func TestClientConfig(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "profile.yaml")
+	if err := os.WriteFile(profile, []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := apiSettings{APIEnv: envLocal, APIAuth: "post", APIScopes: []string{"a"}, APIProfile: profile}
+	config, err := s.clientConfig(lifecycleSettings{PostTimeout: 3, GetTimeout: 4}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Env != "local" || config.ClientID != amlsim.DefaultClientID || config.AuthStyle != apiclient.AuthPost || config.PostTimeout != 3 || config.GetTimeout != 4 {
+		t.Errorf("%+v", config)
+	}
+	if !strings.HasPrefix(config.UserAgent, "rescreen/") {
+		t.Errorf("user agent %q", config.UserAgent)
+	}
+	if _, err := apiclient.New(config); err != nil {
+		t.Errorf("the client refuses it: %v", err)
+	}
+}
+
+// The environment local and the simulator are made for each other.
+func TestLocalEnvironmentIsTheSimulators(t *testing.T) {
+	e, err := apiclient.Environment(string(envLocal))
+	if want := "http://" + amlsim.DefaultAddr + amlsim.RealmPath; err != nil || e.Issuer != want {
+		t.Errorf("issuer %q, %v; the simulator's is %q", e.Issuer, err, want)
+	}
+	for _, s := range knownSettings(t) {
+		if s.key == "simulator-listen" && s.flag.Default != amlsim.DefaultAddr {
+			t.Errorf("the simulator listens on %s, want %s", s.flag.Default, amlsim.DefaultAddr)
+		}
 	}
 }
 
