@@ -61,11 +61,11 @@ func TestLooks(t *testing.T) {
 }
 
 // What the check costs somebody whose customer numbers are plain digits. The
-// documented shares are those of 200,000 random references of each length;
-// their standard error is 0.02 %.
+// documented shares are those of 100,000 random references of each length;
+// their standard error is 0.03 %.
 func TestLooksRefusesFewReferences(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	const tries = 200_000
+	const tries = 100_000
 	for _, c := range []struct {
 		digits     int
 		modulo     uint64
@@ -81,7 +81,7 @@ func TestLooksRefusesFewReferences(t *testing.T) {
 		}
 		share := 100 * float64(refused) / tries
 		t.Logf("%d digits: %.3f %% refused", c.digits, share)
-		if diff := share - c.percentage; diff < -0.08 || diff > 0.08 || (c.percentage == 0 && refused > 0) {
+		if diff := share - c.percentage; diff < -0.1 || diff > 0.1 || (c.percentage == 0 && refused > 0) {
 			t.Errorf("%d digits: %.3f %% refused, documented are %.2f %%", c.digits, share, c.percentage)
 		}
 	}
@@ -123,7 +123,7 @@ func TestMask(t *testing.T) {
 // is 32 hex digits, and none may be taken for a person.
 func TestLooksLeavesHashesAlone(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 300_000 {
+	for range 100_000 {
 		a, b := rng.Uint64(), rng.Uint64()
 		for _, ref := range []string{
 			fmt.Sprintf("%016x%016x", a, b),
