@@ -17,9 +17,9 @@ const (
 	// not that of a leader election (up to 7.4 s seen), which takes another try.
 	tryTimeout = 3 * time.Second
 
-	// readTries bounds the tries of a read. Unlike a write it may be given up:
-	// its caller has lost nothing.
-	readTries = 3
+	// readPatience bounds the tries of a read. Unlike a write it may be given up:
+	// its caller has lost nothing. It spans the election of a leader.
+	readPatience = 10 * time.Second
 
 	firstPause = 5 * time.Millisecond
 	maxPause   = 500 * time.Millisecond
@@ -126,11 +126,20 @@ func (l line) next(ctx context.Context, subject string, seq uint64) (m *jetstrea
 	return m, err
 }
 
-// read tries a few times, and answers ErrNotFound at once.
+// read tries until there is an answer, for [readPatience] at most. That nothing is
+// there is an answer.
 func (l line) read(ctx context.Context, request func(context.Context) error) error {
+	start := time.Now()
 	for try := 0; ; try++ {
 		err := l.once(ctx, request)
-		if err == nil || errors.Is(err, ErrNotFound) || judge(err) == closed || judge(err) == refused || try+1 == readTries {
+		if errors.Is(err, ErrNotFound) {
+			return err
+		}
+		switch judge(err) {
+		case stored, refused, closed:
+			return err
+		}
+		if time.Since(start) > readPatience {
 			return err
 		}
 		if pause(ctx, try) != nil {

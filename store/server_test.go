@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"testing"
@@ -45,8 +46,6 @@ func run(t testing.TB, options *server.Options) *server.Server {
 	}
 	return srv
 }
-
-func syncAlways(o *server.Options) { o.SyncAlways = true }
 
 // connect opens a connection with the options of the product.
 func connect(t testing.TB, conn nats.InProcessConnProvider, more ...nats.Option) jetstream.JetStream {
@@ -106,3 +105,5 @@ func (f faultyConn) InProcessConn() (net.Conn, error) {
 	}
 	return f.wrap(conn), nil
 }
+
+func occurrences(b []byte, s string) int64 { return int64(bytes.Count(b, []byte(s))) }

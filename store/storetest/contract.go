@@ -100,7 +100,7 @@ func Contract(t *testing.T, run func(t *testing.T, test func(t *testing.T, b Bac
 }
 
 // soon bounds the calls of a promise: no server of a test needs as long.
-const soon = 10 * time.Second
+const soon = 30 * time.Second
 
 func deadline(t *testing.T) context.Context {
 	t.Helper()
