@@ -42,6 +42,9 @@ func (c *Client) CreateSession(ctx context.Context, q Query) (SessionID, error) 
 		return "", &Error{Op: op, Kind: Refused, Err: err}
 	}
 	out, ferr := c.authorized(ctx, func(e endpoints) (request, error) {
+		if stopped := callerEnded(ctx); stopped != nil {
+			return request{}, &Error{Kind: NotSent, Err: stopped}
+		}
 		// Preparing took its share: with less than half of the time left a
 		// creation would rather end as unknown than be answered. Nothing was
 		// sent yet, so stop here.

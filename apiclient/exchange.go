@@ -31,7 +31,7 @@ type request struct {
 // what went wrong; status is 0 if no answer began.
 type outcome struct {
 	status        int
-	location      string // origin of a redirect, for the error only
+	location      string // where a redirect leads, as it may be shown
 	body          []byte // of a 2xx answer: whole; of others: the beginning
 	retryAfter    time.Duration
 	hasRetryAfter bool
@@ -122,7 +122,7 @@ func (c *Client) readAnswer(out *outcome, resp *http.Response, r request) {
 	out.status = resp.StatusCode
 	out.retryAfter, out.hasRetryAfter = retryAfter(resp.Header, c.now())
 	if u, err := resp.Location(); err == nil && u.Host != "" && resp.StatusCode/100 == 3 {
-		out.location = origin(u)
+		out.location = shownOrigin(u)
 	}
 	if isStatus2xx(resp.StatusCode) {
 		out.body, out.err = readBody(resp, r.limit)
@@ -139,7 +139,7 @@ func (out outcome) toError(words []string) *Error {
 		e.Message = maskedText(out.body, words)
 	}
 	if out.location != "" && e.Err == nil {
-		e.Err = fmt.Errorf("redirect to %s is not followed", bounded(out.location, 120))
+		e.Err = fmt.Errorf("redirect to %s is not followed", out.location)
 	}
 	return e
 }

@@ -1,7 +1,6 @@
 package apiclient
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -235,13 +234,4 @@ func wantKind(t *testing.T, err error, want Kind) *Error {
 		t.Fatalf("error %v has kind %v, want %v", err, got, want)
 	}
 	return err.(*Error)
-}
-
-func mustJSON(t *testing.T, s string) map[string]any {
-	t.Helper()
-	var m map[string]any
-	if err := json.Unmarshal([]byte(s), &m); err != nil {
-		t.Fatalf("%v in %s", err, s)
-	}
-	return m
 }

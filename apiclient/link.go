@@ -42,5 +42,5 @@ func (c *Client) entityTarget(e endpoints, ref Ref, link, path string) (target, 
 			return target{url: u, token: a.SendToken}, nil
 		}
 	}
-	return target{}, fmt.Errorf("link to foreign origin %s", bounded(origin(u), 120))
+	return target{}, fmt.Errorf("link to foreign origin %s", shownOrigin(u))
 }

@@ -1,9 +1,10 @@
 package apiclient
 
 import (
-	"bytes"
-	"encoding/json"
+	"html"
+	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -26,20 +27,20 @@ func maskedText(body []byte, words []string) string {
 	return bounded(nationalid.Mask(text), maxMessageBytes)
 }
 
-// plainText undoes JSON's escapes, behind which a name could hide from the
-// mask, and puts everything on one line.
+var escaped = regexp.MustCompile(`\\u[0-9a-fA-F]{4}`)
+
+// plainText undoes the escapes of JSON and HTML, behind which a name could
+// hide from the mask, and puts everything on one line. It need not stay JSON,
+// and half of a document is as good as a whole one.
 func plainText(body []byte) string {
-	if checkJSON(body) == nil {
-		var v any
-		dec := json.NewDecoder(bytes.NewReader(body))
-		dec.UseNumber()
-		var plain bytes.Buffer
-		enc := json.NewEncoder(&plain)
-		enc.SetEscapeHTML(false)
-		if dec.Decode(&v) == nil && enc.Encode(v) == nil {
-			body = plain.Bytes()
+	body = escaped.ReplaceAllFunc(body, func(e []byte) []byte {
+		code, err := strconv.ParseUint(string(e[2:]), 16, 32)
+		if err != nil {
+			return e
 		}
-	}
+		return utf8.AppendRune(nil, rune(code))
+	})
+	body = []byte(html.UnescapeString(string(body)))
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.IsSpace(r) {
 			return ' '
@@ -59,6 +60,10 @@ func bounded(s string, n int) string {
 	}
 	return s[:n]
 }
+
+// shownOrigin names the origin of an address that an answer gave: the rest of
+// such an address is never shown, and even a host may hold a number.
+func shownOrigin(u *url.URL) string { return bounded(nationalid.Mask(origin(u)), 120) }
 
 // personalWords are what the API could repeat of a query.
 func (c *Client) personalWords(q Query) []string {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -180,7 +179,18 @@ func usableToken(value string) bool {
 		strings.IndexFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
-var oauthCode = regexp.MustCompile(`^[a-z_]{1,64}$`)
+// oauthCode returns an error code of RFC 6749 as it is, and none other: it is
+// printed.
+func oauthCode(code string) string {
+	known := []string{
+		"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+		"invalid_scope", "access_denied", "server_error", "temporarily_unavailable",
+	}
+	if slices.Contains(known, code) {
+		return code
+	}
+	return "unknown error code"
+}
 
 // failure says what a failed token request means. The library's own error
 // repeats the answer and is not passed on.
@@ -195,7 +205,7 @@ func (s *tokenSource) failure(ctx context.Context, err error, carrier *tokenCarr
 			status: status, retryAfter: after, hasRetryAfter: has, requestID: carrier.requestID,
 		})
 		e.Message = maskedText([]byte(refusal.ErrorDescription), nil)
-		if oauthCode.MatchString(refusal.ErrorCode) {
+		if refusal.ErrorCode != "" {
 			// RFC 6749: 400 or 401 with a code; Keycloak uses both for a wrong
 			// secret. A code under any other status is a refusal all the same.
 			if status < http.StatusInternalServerError && e.Kind != Throttled {
@@ -204,7 +214,7 @@ func (s *tokenSource) failure(ctx context.Context, err error, carrier *tokenCarr
 			if refusal.ErrorCode == "temporarily_unavailable" || refusal.ErrorCode == "server_error" {
 				e.Kind = Unavailable
 			}
-			e.Err = fmt.Errorf("%w: %s", e.Err, refusal.ErrorCode)
+			e.Err = fmt.Errorf("%w: %s", e.Err, oauthCode(refusal.ErrorCode))
 		}
 	case carrier.answered && ctx.Err() == nil:
 		e.Err = errors.New("token: answer cannot be read")
