@@ -32,7 +32,7 @@ func (c *simulatorCmd) Run(ctx context.Context, a *app) error {
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return failedError(fmt.Errorf("listen on %s: %w", c.Listen, err), "Choose another place with --listen.")
+		return failedError(err, "Choose another place with --listen.")
 	}
 	address := listener.Addr().String()
 	if _, err := fmt.Fprint(a.stderr, simulatorGreeting(address)); err != nil {

@@ -122,6 +122,15 @@ func (s natsSettings) embeddedTarget(t natsTarget) (natsTarget, error) {
 	return t, nil
 }
 
+// inProcess is the way to a server embedded in this very process, which needs
+// no socket.
+func inProcess(s *natsembed.Server) natsTarget {
+	return natsTarget{
+		shown: "this process", options: []nats.Option{s.InProcess()},
+		hint: "This is a defect of rescreen: please report it.",
+	}
+}
+
 // connect opens the connection that the settings describe. name tells the
 // server's operator who we are.
 func (s natsSettings) connect(ctx context.Context, name string, log *zap.Logger) (*natsLink, error) {

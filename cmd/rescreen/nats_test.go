@@ -16,6 +16,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"rescreen/queue/natsembed"
 )
 
 // guardedServer starts a server that wants a user and a password.
@@ -65,6 +67,49 @@ func TestConnectAsAUser(t *testing.T) {
 			t.Errorf("%s: a connection that was closed counts as lost", name)
 		default:
 		}
+	}
+}
+
+// The server that a worker of this machine embeds is found by its data
+// directory alone.
+func TestConnectToTheEmbeddedServer(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s, err := natsembed.Start(natsembed.Config{Dir: dir, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := natsSettings{DataDir: dir}
+	link, err := settings.connect(t.Context(), "test", zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := setup(t.Context(), link.JS, setupOptions{}); err != nil {
+		t.Error(err)
+	}
+	link.Close()
+	password := s.Access().Password
+	s.Shutdown()
+	_, err = settings.connect(t.Context(), "test", zap.NewNop())
+	var exit *exitError
+	if !errors.As(err, &exit) || !strings.Contains(exit.hint, "rescreen worker --embedded") || strings.Contains(err.Error()+exit.hint, password) {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
+// A worker connects within its own process, without a listener.
+func TestConnectInProcess(t *testing.T) {
+	s, err := natsembed.Start(natsembed.Config{Dir: filepath.Join(t.TempDir(), "data")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Shutdown()
+	link, err := inProcess(s).connect(t.Context(), "test", zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	if _, err := setup(t.Context(), link.JS, setupOptions{}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -123,11 +168,20 @@ func TestReconnection(t *testing.T) {
 	defer link.Close()
 	logged := link.Conn.Opts.ReconnectedCB
 	link.Conn.SetReconnectHandler(func(nc *nats.Conn) { logged(nc); close(back) })
+	gone := make(chan struct{})
+	noted := link.Conn.Opts.DisconnectedErrCB
+	link.Conn.SetDisconnectErrHandler(func(nc *nats.Conn, err error) { noted(nc, err); close(gone) })
 	port := s.Addr().String()
 	s.Shutdown()
 	s.WaitForShutdown()
-	if _, err := link.JS.Publish(t.Context(), "x", nil); err == nil {
-		t.Error("a publish without a server succeeds")
+	select {
+	case <-gone:
+	case <-time.After(patience):
+		t.Fatal("the end of the server is not noticed")
+	}
+	// Fails at once instead of being stored by somebody who has given up.
+	if _, err := link.JS.Publish(t.Context(), "x", nil); !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		t.Errorf("a publish without a server: %v", err)
 	}
 	again, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: portOf(t, port), Username: "anna", Password: "s3cret", JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true})
 	if err != nil {

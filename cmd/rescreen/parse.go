@@ -62,12 +62,26 @@ func (a *app) parse(args []string) (*kong.Context, error) {
 	}
 	found := r.problems
 	if c, ok := selected.Selected().Target.Addr().Interface().(checker); ok {
-		found = found.merge(c.problems())
+		found = found.merge(withOrigins(c.problems(), a.settings))
 	}
 	if len(found) > 0 {
 		return nil, usageError(found, "See: "+selected.Selected().FullPath()+" --help")
 	}
 	return selected, nil
+}
+
+// withOrigins adds where a value comes from to problems with values that are
+// not on the command line: whoever has a variable set for all sessions does
+// not see it there.
+func withOrigins(found problems, settings []effective) problems {
+	for i, p := range found {
+		for _, e := range settings {
+			if p.setting == "--"+e.flag.Name && (e.origin.source == fromEnv || e.origin.source == fromFile) {
+				found[i].text += " (" + e.origin.String() + ")"
+			}
+		}
+	}
+	return found
 }
 
 // familiar accepts the two spellings that people try first.
