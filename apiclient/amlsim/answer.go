@@ -43,6 +43,8 @@ func (s *Simulator) work(ex *exchange) answer {
 	switch {
 	case s.broken != nil:
 		return errorAnswer(http.StatusInternalServerError, "", "simulator configuration: "+s.broken.Error())
+	case len(ex.body) > maxRequestBody:
+		return errorAnswer(http.StatusRequestEntityTooLarge, "", "body too large")
 	case ex.call == callOther:
 		return errorAnswer(http.StatusNotFound, "", "no such resource")
 	case ex.badMethod:

@@ -20,7 +20,7 @@ const host = "http://sim.example.invalid"
 
 // caller is a client of the simulator as plain as can be.
 type caller struct {
-	t     *testing.T
+	t     testing.TB
 	http  *http.Client
 	base  string
 	token string
@@ -34,7 +34,7 @@ type reply struct {
 }
 
 // newCaller returns a caller through the in-process transport, with a token.
-func newCaller(t *testing.T, sim *amlsim.Simulator) *caller {
+func newCaller(t testing.TB, sim *amlsim.Simulator) *caller {
 	t.Helper()
 	c := &caller{t: t, http: &http.Client{Transport: sim.Transport()}, base: host}
 	c.authorize()
@@ -43,13 +43,24 @@ func newCaller(t *testing.T, sim *amlsim.Simulator) *caller {
 
 func (c *caller) authorize() {
 	c.t.Helper()
+	if err := c.tryAuthorize(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *caller) tryAuthorize() error {
 	r := c.tokenRequest(url.Values{"grant_type": {"client_credentials"}, "scope": {amlsim.ScopeBasic + " " + amlsim.ScopeOFAC}})
 	r.SetBasicAuth(amlsim.DefaultClientID, amlsim.DefaultClientSecret)
+	got, err := c.try(r)
+	if err != nil {
+		return err
+	}
 	var token struct {
 		AccessToken string `json:"access_token"`
 	}
-	c.decode(c.send(r), &token)
+	err = json.Unmarshal(got.body, &token)
 	c.token = token.AccessToken
+	return err
 }
 
 func (c *caller) tokenRequest(form url.Values) *http.Request {
@@ -156,7 +167,7 @@ func (c *caller) session(p person) string {
 }
 
 // wantStatus fails unless the answer has the status.
-func wantStatus(t *testing.T, got reply, want int) {
+func wantStatus(t testing.TB, got reply, want int) {
 	t.Helper()
 	if got.status != want {
 		t.Fatalf("status %d, want %d: %.300s", got.status, want, got.body)

@@ -26,6 +26,10 @@ const (
 	defaultTokenLife = 300 * time.Second
 	// defaultLifetime is the documented time for which a result can be fetched.
 	defaultLifetime = 2 * time.Hour
+
+	// Bounds within which a limit can be counted in nanoseconds.
+	minRate, maxRate = 0.001, 1e9
+	maxBurst         = 1_000_000
 )
 
 // Shape is how the session information nests its statuses.
@@ -203,8 +207,15 @@ func (c Config) validateShares() error {
 }
 
 func (c Config) validateLimits() error {
-	if !(c.CreateRate >= 0 && c.RequestRate >= 0) || c.CreateBurst < 1 || c.RequestBurst < 1 {
-		return errors.New("rates and bursts must not be below zero")
+	for _, rate := range []float64{c.CreateRate, c.RequestRate} {
+		if rate != 0 && !(rate >= minRate && rate <= maxRate) {
+			return fmt.Errorf("rate outside %v to %v per second", minRate, maxRate)
+		}
+	}
+	for _, burst := range []int{c.CreateBurst, c.RequestBurst} {
+		if burst < 1 || burst > maxBurst {
+			return fmt.Errorf("burst outside 1 to %d", maxBurst)
+		}
 	}
 	return nil
 }

@@ -76,6 +76,9 @@ func (s *Simulator) madeUp(do Action) answer {
 	a := errorAnswer(do.Status, "", "simulated")
 	if do.Body != "" {
 		a.body = []byte(do.Body)
+		if strings.HasPrefix(do.Body, "<") {
+			a.header.Set("Content-Type", "text/html; charset=utf-8")
+		}
 	}
 	if do.RetryAfter > 0 {
 		a.header.Set("Retry-After", retryAfter(do.RetryAfter, do.RetryAfterDate, s.cfg.Now()))

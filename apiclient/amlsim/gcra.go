@@ -1,6 +1,9 @@
 package amlsim
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // gcra is the generic cell rate algorithm: in every window w it lets through at
 // most rate × w + burst calls. The zero value has no limit.
@@ -15,7 +18,8 @@ func newGCRA(rate float64, burst int) gcra {
 	if !(rate > 0) {
 		return gcra{}
 	}
-	interval := max(time.Duration(float64(time.Second)/rate), 1)
+	// Rounded up, so that the limit is never looser than it says.
+	interval := time.Duration(math.Ceil(float64(time.Second) / rate))
 	return gcra{interval: interval, tolerance: interval * time.Duration(burst-1)}
 }
 

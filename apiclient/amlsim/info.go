@@ -16,8 +16,13 @@ type entity struct{ name, status, link string }
 // sessionInfo renders the session information.
 func (s *Simulator) sessionInfo(ex *exchange, id string, sess session, p progress) any {
 	entities := []entity{{documentName, p.document, s.link(ex, id, "json", p.document)}}
-	if sess.flags&reportOrdered != 0 {
+	draw := bits(s.cfg.Seed, drawShape, uint64(sess.person), uint64(sess.ordinal))
+	switch {
+	case sess.flags&reportOrdered != 0:
 		entities = append(entities, entity{reportName, p.report, s.link(ex, id, "report/aml", p.report)})
+	case !s.cfg.Plain && draw%8 == 1:
+		// Whether a report that nobody ordered shows up is not documented.
+		entities = append(entities, entity{name: reportName, status: statusNotStarted})
 	}
 	whole := ""
 	if p.failed {
@@ -26,7 +31,6 @@ func (s *Simulator) sessionInfo(ex *exchange, id string, sess session, p progres
 	if a := ex.action(ActLiteral); a != nil {
 		whole, entities = overrideStatus(a, whole, entities)
 	}
-	draw := bits(s.cfg.Seed, drawShape, uint64(sess.person), uint64(sess.ordinal))
 	info := s.shapeInfo(id, whole, entities, draw)
 	if !s.cfg.Plain && draw%4 == 0 {
 		info["estimatedSecondsLeft"] = nil

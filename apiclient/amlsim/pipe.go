@@ -97,8 +97,12 @@ type pipeReader struct {
 // net/http does: what is beyond is never seen, what is missing is an
 // unexpected end.
 func (r *pipeReader) Read(b []byte) (int, error) {
-	if r.err == nil && len(r.rest) == 0 {
+	switch {
+	case r.err != nil:
+	case len(r.rest) == 0:
 		r.err = r.next()
+	default:
+		r.err = context.Cause(r.ctx)
 	}
 	if r.err != nil {
 		r.cancel(http.ErrBodyReadAfterClose) // nothing will be read any more

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,6 +31,7 @@ type Simulator struct {
 func New(cfg Config) *Simulator {
 	broken := cfg.Validate()
 	cfg = cfg.withDefaults()
+	cfg.Faults = slices.Clone(cfg.Faults)
 	start := cfg.Now()
 	keeper, err := newSigner(start)
 	var salt [16]byte
@@ -51,15 +53,21 @@ func New(cfg Config) *Simulator {
 // now is the time since the simulator was made.
 func (s *Simulator) now() time.Duration { return s.cfg.Now().Sub(s.start) }
 
-// maxRequestBody bounds what is read of a request, in bytes.
+// maxRequestBody bounds the body of a request, in bytes.
 const maxRequestBody = 1 << 20
+
+// readBody reads a body, and of one that is too large enough to show it.
+func readBody(body io.Reader) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(body, maxRequestBody+1))
+}
 
 // ServeHTTP answers one call of the API or GET /stats.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The body is read before anything is decided, also because net/http notices
 	// that a client has gone away only once the body is read.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBody))
+	body, err := readBody(r.Body)
 	if err != nil {
+		closeConnection(w, true) // the client broke off, there is nobody to answer
 		return
 	}
 	s.serve(w, r, s.arrive(r, body))

@@ -68,7 +68,7 @@ type CallStats struct {
 	// Status counts answers by status.
 	Status map[int]int `json:"status"`
 	// Broken is how many calls ended without a whole answer: reset or cut short
-	// by a fault, or left by the client.
+	// by a fault, or given up by the client before the answer began.
 	Broken int `json:"broken"`
 }
 

@@ -4,7 +4,6 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -96,7 +95,7 @@ func takeBody(req *http.Request) ([]byte, error) {
 	if req.Body == nil {
 		return nil, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxRequestBody))
+	body, err := readBody(req.Body)
 	return body, errors.Join(err, req.Body.Close())
 }
 
