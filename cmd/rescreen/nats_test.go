@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,6 +161,7 @@ func TestReconnection(t *testing.T) {
 	s := guardedServer(t, &server.Options{StoreDir: dir})
 	address := strings.Replace(s.ClientURL(), "nats://", "nats://anna:s3cret@", 1)
 	back := make(chan struct{})
+	closeBack := sync.OnceFunc(func() { close(back) })
 	target := natsTarget{url: address, shown: redactURLs(address), options: []nats.Option{nats.ReconnectWait(10 * time.Millisecond)}}
 	link, err := target.connect(t.Context(), "test", zap.New(core))
 	if err != nil {
@@ -167,10 +169,11 @@ func TestReconnection(t *testing.T) {
 	}
 	defer link.Close()
 	logged := link.Conn.Opts.ReconnectedCB
-	link.Conn.SetReconnectHandler(func(nc *nats.Conn) { logged(nc); close(back) })
+	link.Conn.SetReconnectHandler(func(nc *nats.Conn) { logged(nc); closeBack() })
 	gone := make(chan struct{})
+	closeGone := sync.OnceFunc(func() { close(gone) }) // a try to reconnect that fails half-way is noted too
 	noted := link.Conn.Opts.DisconnectedErrCB
-	link.Conn.SetDisconnectErrHandler(func(nc *nats.Conn, err error) { noted(nc, err); close(gone) })
+	link.Conn.SetDisconnectErrHandler(func(nc *nats.Conn, err error) { noted(nc, err); closeGone() })
 	port := s.Addr().String()
 	s.Shutdown()
 	s.WaitForShutdown()
