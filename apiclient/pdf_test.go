@@ -203,12 +203,12 @@ func TestAGiantKeyIsNotTried(t *testing.T) {
 	}
 }
 
-func TestAMillionByteRangesAreNotTried(t *testing.T) {
+func TestEndlessByteRangesAreNotTried(t *testing.T) {
 	plain := plainPDF()
 	at := bytes.Index(plain, []byte("xref\n"))
 	var big bytes.Buffer
 	big.Write(plain[:at])
-	for range 1 << 20 {
+	for range 1 << 18 {
 		big.WriteString("/ByteRange [0 10 20 9]")
 	}
 	big.Write(plain[at:])
