@@ -1,0 +1,242 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"rescreen/apiclient"
+	"rescreen/apiclient/amlsim"
+	"rescreen/apiclient/personal"
+	"rescreen/queue"
+	"rescreen/queue/queuetest"
+	"rescreen/store"
+	"rescreen/store/storetest"
+)
+
+// world is everything around a worker, in memory and on simulated time: store,
+// queue and the simulator of the API. Tests run it inside a synctest bubble.
+type world struct {
+	t     *testing.T
+	cfg   Config
+	api   apiclient.Config
+	sim   *amlsim.Simulator
+	store *storetest.Memory
+	jobs  *queuetest.Jobs
+	due   *queuetest.Stream
+	log   *logBuffer
+
+	create, requests Budget
+	batches          fakeBatches
+	events           map[queue.JobID]queue.Event // read so far
+}
+
+// inWorld runs test in a bubble with a world around it.
+func inWorld(t *testing.T, sim amlsim.Config, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC))) // a bubble begins before the test people were born
+		test(newWorld(t, sim))
+	})
+}
+
+func newWorld(t *testing.T, sim amlsim.Config) *world {
+	w := &world{t: t, log: &logBuffer{}, events: make(map[queue.JobID]queue.Event), create: Budget{1000, 100}, requests: Budget{5000, 500}}
+	w.sim = amlsim.New(sim)
+	w.due = queuetest.NewStream(store.WakesStream, queuetest.OnePerSubject())
+	w.store = storetest.NewMemory(storetest.Config{
+		OnDue: func(subject string, data []byte) { w.due.Publish(subject, data, nil) },
+		Due:   w.due.Has,
+	})
+	t.Cleanup(w.store.Close)
+	w.jobs = queuetest.NewJobs()
+	w.cfg = DefaultConfig()
+	w.cfg.APIEnv, w.cfg.AllowTestNumbers = "local", true
+	w.api = apiclient.Config{
+		Env: apiclient.EnvLocal, ClientID: amlsim.DefaultClientID, ClientSecret: personal.Text(amlsim.DefaultClientSecret),
+		Transport: w.sim.Transport(), Log: w.logger(),
+	}
+	return w
+}
+
+// deps is what a worker of this world works with.
+func (w *world) deps() Deps {
+	client, err := apiclient.New(w.api)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return Deps{
+		Ledger: w.store.Ledger, Wakes: w.store.Wakes, Outcomes: w.store.Outcomes, Evidence: w.store.Evidence,
+		Registers: w.store.Registers, Clock: w.store.Clock,
+		Sessions: client, Entities: client,
+		Due: w.due.Puller("screening.due.>"), Jobs: w.jobs, Batches: &w.batches,
+		Permits: NewLimiter(w.store.Clock, w.create, w.requests),
+		Log:     w.logger(),
+	}
+}
+
+// start runs a worker; the returned function stops it and waits for its end.
+func (w *world) start(id string) (*Worker, func()) {
+	cfg := w.cfg
+	cfg.ID = id
+	worker, err := New(cfg, w.deps())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { worker.Run(ctx) })
+	return worker, func() { cancel(); running.Wait() }
+}
+
+// submit queues the jobs in the batch "b".
+func (w *world) submit(jobs ...queue.Job) {
+	w.t.Helper()
+	ctx := context.Background()
+	if err := w.jobs.EnsureConsumer(ctx, "b"); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.jobs.Publish(ctx, "b", jobs); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// outcomes waits, for at most d, until every job has an outcome, and returns
+// the events by job. It fails when one is missing, or when one job has two.
+func (w *world) outcomes(d time.Duration, jobs ...queue.Job) map[queue.JobID]queue.Event {
+	w.t.Helper()
+	pause := 100 * time.Millisecond
+	for deadline := time.Now().Add(d); ; time.Sleep(pause) {
+		pause = min(pause*5/4, max(pause, d/100))
+		got := w.published()
+		missing := 0
+		for _, j := range jobs {
+			if _, ok := got[j.ID]; !ok {
+				missing++
+			}
+		}
+		if missing == 0 {
+			return got
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("after %v %d of %d jobs have no outcome\n%s", d, missing, len(jobs), w.log.tail(4000))
+		}
+	}
+}
+
+// published reads everything on the results stream.
+func (w *world) published() map[queue.JobID]queue.Event {
+	w.t.Helper()
+	all := w.store.Outcomes.Published()
+	for _, o := range all[len(w.events):] { // outcomes are only ever added
+		e, err := queue.DecodeEvent(o.Value)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if _, twice := w.events[e.JobID]; twice {
+			w.t.Fatalf("job %s has two outcomes", e.JobID)
+		}
+		w.events[e.JobID] = e
+	}
+	return maps.Clone(w.events)
+}
+
+// result waits for the job's result; a failure instead fails the test.
+func (w *world) result(d time.Duration, j queue.Job) queue.Result {
+	w.t.Helper()
+	e := w.outcomes(d, j)[j.ID]
+	r, err := e.Result()
+	if err != nil {
+		f, _ := e.Failure()
+		w.t.Fatalf("job %s: %v (failed: %s)\n%s", j.ID, err, f.Reason, w.log.tail(4000))
+	}
+	return r
+}
+
+// failure waits for the job's failure; a result instead fails the test.
+func (w *world) failure(d time.Duration, j queue.Job) queue.Failure {
+	w.t.Helper()
+	f, err := w.outcomes(d, j)[j.ID].Failure()
+	if err != nil {
+		w.t.Fatalf("job %s: %v", j.ID, err)
+	}
+	return f
+}
+
+func (w *world) sessionsOf(j queue.Job) int {
+	return w.sim.SessionsOf(j.FirstName.Reveal(), j.LastName.Reveal(), j.DateOfBirth.Reveal(), j.SSN.Reveal())
+}
+
+func (w *world) record(j queue.Job) Record {
+	w.t.Helper()
+	stored, err := w.store.Ledger.Load(context.Background(), store.Key{Batch: "b", Job: string(j.ID)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	rec, err := decodeRecord(stored.Value)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rec
+}
+
+// person is an invented customer; report orders the PDF.
+func person(n int, report bool) queue.Job {
+	return queue.Job{
+		ID: queue.JobID(fmt.Sprintf("job-%d", n)), CustomerRef: fmt.Sprintf("C-%06d", n),
+		FirstName: "Ola", LastName: personal.Text(fmt.Sprintf("Testbruker%d", n)), DateOfBirth: "1980-02-29", Report: report,
+	}.WithDefaults()
+}
+
+func people(n int) []queue.Job {
+	jobs := make([]queue.Job, n)
+	for i := range jobs {
+		jobs[i] = person(i, i%5 == 0)
+	}
+	return jobs
+}
+
+// fakeBatches is a registry that never has anything to do.
+type fakeBatches struct{ passes int }
+
+func (f *fakeBatches) Adopt(context.Context) ([]queue.BatchID, error)  { f.passes++; return nil, nil }
+func (f *fakeBatches) Retire(context.Context) ([]queue.BatchID, error) { return nil, nil }
+
+// logBuffer keeps all log lines, of every level.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *logBuffer) tail(n int) string {
+	s := l.String()
+	return s[max(0, len(s)-n):]
+}
+
+func (l *logBuffer) count(text string) int { return strings.Count(l.String(), text) }
+
+func (w *world) logger() *zap.Logger {
+	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
+	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(w.log), zap.DebugLevel))
+}
