@@ -53,7 +53,8 @@ type EventMeta struct {
 	Batch   BatchID
 	Job     JobID
 	Attempt int
-	// Subject is the customer reference; empty when the job's could not be read.
+	// Subject is the customer reference; empty when the job's could not be
+	// read. One that no valid job has is left out.
 	Subject string
 	// Time is when the outcome became final, not when the event is written: an
 	// outcome published again is the same event.
@@ -156,13 +157,15 @@ func (m EventMeta) encode(kind, schema string, data any) ([]byte, error) {
 		ID:              EventID(m.Batch, m.Job, m.Attempt),
 		Source:          "/rescreen/" + m.APIEnv,
 		Type:            kind,
-		Subject:         m.Subject,
 		Time:            m.Time.UTC(),
 		DataContentType: dataContentType,
 		DataSchema:      schema,
 		BatchID:         m.Batch,
 		JobID:           m.Job,
 		Data:            payload,
+	}
+	if customerRefProblem(m.Subject) == "" {
+		e.Subject = m.Subject
 	}
 	if ValidTraceparent(m.Traceparent) {
 		e.Traceparent = m.Traceparent

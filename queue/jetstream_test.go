@@ -77,7 +77,7 @@ func openPuller(t testing.TB, js jetstream.JetStream, batch queue.BatchID) *queu
 }
 
 func TestJetStreamKeepsTheContract(t *testing.T) {
-	const ackWait = time.Second
+	const ackWait = 1500 * time.Millisecond
 	queuetest.Contract(t, func(t *testing.T, body func(*testing.T, queuetest.World)) {
 		t.Parallel()
 		js := broker(t)

@@ -23,6 +23,10 @@ var (
 	// ErrInterrupted: the server ended the request, because it stops or
 	// another one took over the consumer. Try again.
 	ErrInterrupted = errors.New("pull request ended by the server")
+	// ErrConsumerFull: as many deliveries are unsettled as the consumer allows,
+	// and the server answers no request. MaxAckPending has to exceed the number
+	// of workers times their slots.
+	ErrConsumerFull = errors.New("consumer has reached its MaxAckPending")
 	// ErrPullerClosed: Close was called.
 	ErrPullerClosed = errors.New("puller is closed")
 )
@@ -49,7 +53,7 @@ type Puller struct {
 // connection.
 func OpenPuller(ctx context.Context, js jetstream.JetStream, stream, consumer string) (*Puller, error) {
 	p := &Puller{js: js, lanes: newLanes(js.Conn()), stream: stream, consumer: consumer}
-	if err := p.lookUp(ctx); err != nil {
+	if _, err := p.lookUp(ctx); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -67,15 +71,15 @@ func apiPrefix(js jetstream.JetStream) string {
 	}
 }
 
-func (p *Puller) lookUp(ctx context.Context) error {
-	_, err := p.js.Consumer(ctx, p.stream, p.consumer)
+func (p *Puller) lookUp(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	c, err := p.js.Consumer(ctx, p.stream, p.consumer)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
-		return fmt.Errorf("consumer %s of stream %s: %w", p.consumer, p.stream, ErrNoConsumer)
+		return nil, fmt.Errorf("consumer %s of stream %s: %w", p.consumer, p.stream, ErrNoConsumer)
 	case err != nil:
-		return fmt.Errorf("consumer %s of stream %s: %w", p.consumer, p.stream, err)
+		return nil, fmt.Errorf("consumer %s of stream %s: %w", p.consumer, p.stream, err)
 	}
-	return nil
+	return c.CachedInfo(), nil
 }
 
 // Pull returns up to limit messages: those that are there, or else the first
@@ -83,10 +87,11 @@ func (p *Puller) lookUp(ctx context.Context) error {
 // returns nothing and no error when there is nothing.
 //
 // When ctx ends, whatever arrives for this call is handed back at once, so
-// that another worker gets it.
+// that another worker gets it. The server learns of it only by that: let ctx
+// end for stopping, and the wait for everything else.
 //
-// Errors: ctx's, ErrNoConsumer, ErrNoAnswer, ErrInterrupted, ErrPullerClosed,
-// nats.ErrNoResponders, or the connection's. Messages come without an error.
+// Errors: ctx's, ErrNoConsumer, ErrNoAnswer, ErrInterrupted, ErrConsumerFull,
+// ErrPullerClosed, nats.ErrNoResponders, or the connection's. Messages come without an error.
 func (p *Puller) Pull(ctx context.Context, limit int, wait time.Duration) ([]*Delivery, error) {
 	if limit < 1 {
 		return nil, nil
@@ -97,7 +102,7 @@ func (p *Puller) Pull(ctx context.Context, limit int, wait time.Duration) ([]*De
 			return nil, fmt.Errorf("pull from %s: %w", p.consumer, err)
 		}
 		// A request is turned away at once while others wait for more than
-		// there is, for instance when the consumer's MaxAckPending is reached.
+		// there is to deliver.
 		wait = time.Until(end)
 		if len(deliveries) > 0 || wait < turnedAwayPause {
 			return deliveries, nil
@@ -173,15 +178,19 @@ func (l *lane) collect(ctx context.Context, events <-chan *nats.Msg, limit int, 
 
 // explain turns the end of a request into the error for the caller.
 func (p *Puller) explain(ctx context.Context, end error) error {
+	if errors.Is(end, errAbandoned) {
+		end = ErrNoAnswer
+	} else if !errors.Is(end, nats.ErrNoResponders) {
+		return end
+	}
+	// Nobody listens for requests of a consumer that does not exist, but
+	// neither does anybody during an election. The stream's leader knows.
+	info, err := p.lookUp(ctx)
 	switch {
-	case errors.Is(end, errAbandoned):
-		return ErrNoAnswer
-	case errors.Is(end, nats.ErrNoResponders):
-		// Nobody listens for requests of a consumer that does not exist, but
-		// neither does anybody during an election. The stream's leader knows.
-		if err := p.lookUp(ctx); errors.Is(err, ErrNoConsumer) {
-			return ErrNoConsumer
-		}
+	case errors.Is(err, ErrNoConsumer):
+		return ErrNoConsumer
+	case err == nil && info.Config.MaxAckPending > 0 && info.NumAckPending >= info.Config.MaxAckPending:
+		return ErrConsumerFull
 	}
 	return end
 }
