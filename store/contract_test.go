@@ -12,18 +12,10 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	srv := startServer(t)
 	storetest.Contract(t, func(t *testing.T, test func(*testing.T, storetest.Backend)) {
-		js := connect(t, srv)
-		backend := newBackend(t, js, setup(t, js, 1))
-		t.Cleanup(func() { // the next promise wants an empty store
-			for _, config := range store.Streams(store.Options{}) {
-				if err := js.DeleteStream(context.WithoutCancel(t.Context()), config.Name); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-		test(t, backend)
+		t.Parallel()
+		js := connect(t, startServer(t))
+		test(t, newBackend(t, js, setup(t, js, 1)))
 	})
 }
 
@@ -42,7 +34,7 @@ func newBackend(t *testing.T, js jetstream.JetStream, s *store.Store) storetest.
 			}
 			return storetest.Due{
 				Subject: m.Subject(), Data: m.Data(), At: s.Clock.Now(),
-				Ack: func() error { return ackAndWait(ctx, m) },
+				Ack: func() error { return m.DoubleAck(ctx) }, // returns when the server has recorded it
 			}, nil
 		},
 		Outcome: func(ctx context.Context, subject string) ([]byte, error) {
@@ -61,6 +53,3 @@ func newBackend(t *testing.T, js jetstream.JetStream, s *store.Store) storetest.
 		},
 	}
 }
-
-// ackAndWait returns when the server has recorded the ack.
-func ackAndWait(ctx context.Context, m jetstream.Msg) error { return m.DoubleAck(ctx) }

@@ -24,7 +24,8 @@ type Ledger struct {
 	ttl  time.Duration // of final records; TerminalAge
 }
 
-// Load returns the record of k, or [ErrNotFound]. The record may be older than
+// Load returns the record of k, or [ErrNotFound]. It tries for 10 s if the
+// server cannot be asked, as long as an election may take. The record may be older than
 // the last one committed, if the answering server is a deposed leader that does
 // not know it yet; a Commit based on it will then fail.
 func (l *Ledger) Load(ctx context.Context, k Key) (Record, error) {

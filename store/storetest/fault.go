@@ -4,20 +4,18 @@ import "time"
 
 // Names of the calls, for fault hooks.
 const (
-	OpLedgerLoad       = "ledger.load"
-	OpLedgerCommit     = "ledger.commit"
-	OpLedgerNext       = "ledger.next"
-	OpWakesPark        = "wakes.park"
-	OpWakesParked      = "wakes.parked"
-	OpWakesOpen        = "wakes.open"
-	OpOutcomesPublish  = "outcomes.publish"
-	OpOutcomesExists   = "outcomes.exists"
-	OpEvidencePut      = "evidence.put"
-	OpEvidenceGet      = "evidence.get"
-	OpRegistersLoad    = "registers.load"
-	OpRegistersCommit  = "registers.commit"
-	schedulerQuarter   = 250 * time.Millisecond // the server's timer does not run more often
-	memoryCompactAbove = 64                     // dead entries of a stream's order
+	OpLedgerLoad      = "ledger.load"
+	OpLedgerCommit    = "ledger.commit"
+	OpLedgerNext      = "ledger.next"
+	OpWakesPark       = "wakes.park"
+	OpWakesParked     = "wakes.parked"
+	OpWakesOpen       = "wakes.open"
+	OpOutcomesPublish = "outcomes.publish"
+	OpOutcomesExists  = "outcomes.exists"
+	OpEvidencePut     = "evidence.put"
+	OpEvidenceGet     = "evidence.get"
+	OpRegistersLoad   = "registers.load"
+	OpRegistersCommit = "registers.commit"
 )
 
 // Kind is what becomes of a call.

@@ -77,7 +77,7 @@ func (s *stream) set(subject string, value []byte, ttl time.Duration, t time.Tim
 	}
 	s.now[subject] = m
 	s.order = append(s.order, entry{seq: s.seq, subject: subject})
-	if len(s.order) > 2*len(s.now)+memoryCompactAbove {
+	if len(s.order) > 2*len(s.now)+64 {
 		s.order = slices.DeleteFunc(s.order, func(e entry) bool { return s.now[e.subject].seq != e.seq })
 	}
 	return s.seq

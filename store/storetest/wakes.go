@@ -9,6 +9,9 @@ import (
 	"rescreen/store"
 )
 
+// schedulerQuarter: the server's timer does not run more often.
+const schedulerQuarter = 250 * time.Millisecond
+
 // Wakes is store.Wakes in memory. A wake-up fires when the server would fire
 // it at the latest: a quarter of a second after it was parked, or at its time.
 type Wakes struct {
