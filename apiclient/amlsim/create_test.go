@@ -18,7 +18,7 @@ func TestCreateValidation(t *testing.T) {
 		{"least", `{"firstName":"A","lastName":"B","dateOfBirth":"1990-01-31"}`, 201, ""},
 		{"number only", `{"firstName":"A","lastName":"B","ssn":"01010750160"}`, 201, ""},
 		{"unknown members", `{"firstName":"A","lastName":"B","dateOfBirth":"1990-01-31","matchMode":"fuzzy","x":[1]}`, 201, ""},
-		{"old country name", `{"firstName":"A","lastName":"B","ssn":"0101901234","countryOfSsn":"dk"}`, 201, ""},
+		{"old country name", `{"firstName":"A","lastName":"B","ssn":"6101901234","countryOfSsn":"dk"}`, 201, ""},
 		{"Swedish with hyphen", `{"firstName":"A","lastName":"B","ssn":"900131-1234","country":"SE"}`, 201, ""},
 		{"Swedish with plus", `{"firstName":"A","lastName":"B","ssn":"900131+1234","country":"SE"}`, 422, "ssn"},
 		{"Finnish", `{"firstName":"A","lastName":"B","ssn":"310190-900X","country":"FI"}`, 201, ""},

@@ -101,12 +101,12 @@ func (s *Simulator) deliver(w http.ResponseWriter, r *http.Request, ex *exchange
 		s.cutShort(w, ex, a, int64(len(a.body)), a.body[:n])
 		return
 	case ActWrongLength:
-		if declared := wrongLength(do, a); declared > int64(len(a.body)) {
+		declared := wrongLength(do, a)
+		if declared > int64(len(a.body)) {
 			s.cutShort(w, ex, a, declared, a.body)
 			return
-		} else {
-			a.body = a.body[:declared]
 		}
+		a.body = a.body[:declared]
 	}
 	if s.cfg.Gzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && a.header.Get("Content-Type") == "application/json" {
 		a.body = compress(a.body)

@@ -1,9 +1,6 @@
 package amlsim
 
-import (
-	"encoding/json"
-	"strings"
-)
+import "encoding/json"
 
 // document renders the result document of a session.
 func (s *Simulator) document(ex *exchange, sess session, q query) any {
@@ -80,10 +77,16 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// sources is the note about where data comes from. Its member is called
-// metadata in some places and metaData in others, as in the real API.
-func sources(changed string, names ...string) obj {
-	return obj{"sources": names, "urls": []string{}, "lastChanged": nullable(changed)}
+// origin is the note about where data comes from. The member that holds it is
+// called metadata in some places and metaData in others, as in the real API.
+type origin struct {
+	Sources     []string `json:"sources"`
+	URLs        []string `json:"urls"`
+	LastChanged any      `json:"lastChanged"`
+}
+
+func sources(changed string, names ...string) origin {
+	return origin{Sources: names, URLs: []string{}, LastChanged: nullable(changed)}
 }
 
 // addresses returns the address object, nil if no part of it was ordered.
@@ -97,41 +100,65 @@ func (f facts) addresses(noRegistry bool) obj {
 	a := obj{}
 	postal, national := f.expands.has(expandPostal), f.expands.has(expandNational)
 	if postal {
-		a["postal"] = f.renderAddress(f.postal, "BISNODE", nil)
+		a["postal"] = f.withResidents(f.postal.wire("BISNODE"))
 	}
 	if national {
-		a["national"] = f.renderAddress(f.national, "NO_NATIONAL_REGISTRY", obj{"personStatus": "RESIDENT", "addressStatus": "ORDINARY_RESIDENT"})
+		home := f.withResidents(f.national.wire("NO_NATIONAL_REGISTRY"))
+		if home != nil {
+			home.PersonStatus, home.AddressStatus = "RESIDENT", "ORDINARY_RESIDENT"
+		}
+		a["national"] = home
 	}
 	if postal && national && f.postal != nil && f.national != nil {
 		a["matchStatus"] = map[bool]string{true: "Equal", false: "NonEqual"}[*f.postal == *f.national]
 	}
 	if f.expands.has(expandHistoric) {
-		list := []any{}
+		list := []*wireAddress{}
 		for i := range f.historic {
-			bare := facts{}
-			list = append(list, bare.renderAddress(&f.historic[i], "NO_NATIONAL_REGISTRY", nil))
+			list = append(list, f.historic[i].wire("NO_NATIONAL_REGISTRY"))
 		}
 		a["historic"] = list
 	}
 	return a
 }
 
-// renderAddress returns an address with what else belongs in it, null if there is none.
-func (f facts) renderAddress(a *address, source string, more obj) any {
+// wireAddress is an address in the document; only the national one has statuses.
+type wireAddress struct {
+	Address           string     `json:"address"`
+	Address2          any        `json:"address2"`
+	Postalcode        string     `json:"postalcode"`
+	City              string     `json:"city"`
+	Country           string     `json:"country"`
+	RegisteredDate    string     `json:"registeredDate"`
+	PersonStatus      string     `json:"personStatus,omitempty"`
+	AddressStatus     string     `json:"addressStatus,omitempty"`
+	NumberOfResidents *residents `json:"numberOfResidents,omitempty"`
+	MetaData          origin     `json:"metaData"`
+}
+
+type residents struct {
+	Residents int    `json:"residents"`
+	HouseType string `json:"houseType"`
+	MetaData  origin `json:"metaData"`
+}
+
+// wire renders an address, null if there is none.
+func (a *address) wire(source string) *wireAddress {
 	if a == nil {
 		return nil
 	}
-	o := obj{
-		"address": a.street, "address2": nil, "postalcode": a.postcode, "city": a.city, "country": "NO",
-		"registeredDate": a.registered, "metaData": sources(a.registered, source),
+	return &wireAddress{
+		Address: a.street, Postalcode: a.postcode, City: a.city, Country: "NO",
+		RegisteredDate: a.registered, MetaData: sources(a.registered, source),
 	}
-	for name, value := range more {
-		o[name] = value
+}
+
+// withResidents adds who lives at an address, if it was ordered.
+func (f facts) withResidents(w *wireAddress) *wireAddress {
+	if w != nil && f.expands.has(expandResidents) {
+		w.NumberOfResidents = &residents{Residents: f.residents, HouseType: f.house, MetaData: sources("", "NO_NATIONAL_REGISTRY")}
 	}
-	if f.expands.has(expandResidents) {
-		o["numberOfResidents"] = obj{"residents": f.residents, "houseType": f.house, "metaData": sources("", "NO_NATIONAL_REGISTRY")}
-	}
-	return o
+	return w
 }
 
 func (f facts) renderRoles() []obj {
@@ -141,106 +168,6 @@ func (f facts) renderRoles() []obj {
 			"role": r.name, "organizationName": r.organization, "organizationNumber": r.number,
 			"since": r.since, "metadata": sources(r.since+"T00:00:00", "BRREG"),
 		})
-	}
-	return list
-}
-
-// hit is one entry of a list that may be the person.
-type hit struct {
-	indicator                                int
-	match                                    string // a JSON number, as written
-	name, born, title, function, comment, id string
-	source, updated                          string
-}
-
-func (h hit) render() obj {
-	born := []string{}
-	if h.born != "" {
-		born = append(born, h.born)
-	}
-	return obj{
-		"matchIndicator": h.indicator, "matchIndicatorDescription": describeIndicator(h.indicator),
-		"nameMatchValue": json.Number(h.match),
-		"name":           h.name, "birthDate": nullable(h.born), "birthDateInfo": born,
-		"title": nullable(h.title), "function": nullable(h.function), "comment": nullable(h.comment),
-		"provider": "TRAPETS", "source": h.source, "externalId": h.id,
-		"aliasList": []string{}, "urlList": []string{}, "addressList": []obj{},
-		"firstUpdate": h.updated, "lastUpdate": h.updated,
-		"metadata": sources(h.updated, strings.ToUpper(h.source)),
-	}
-}
-
-func describeIndicator(indicator int) any {
-	switch {
-	case indicator == 500:
-		return "Full match of the national identity number"
-	case indicator >= 300:
-		return "Match of name and date of birth"
-	default:
-		return nil
-	}
-}
-
-// render returns the aml object. The OFAC list is searched only for callers
-// whose token has the scope.
-func (s screening) render(ofac bool) any {
-	switch s.undetermined {
-	case amlNull:
-		return nil
-	case amlUnknown:
-		return obj{"status": "UNKNOWN", "statusMessage": "A source did not answer", "list": nil, "pepResults": nil, "sanctionResults": nil, "metadata": nil}
-	}
-	lists := searchedLists(ofac)
-	s = s.within(ofac)
-	return obj{
-		"status": s.status(), "statusMessage": nil, "list": lists,
-		"pepResults": renderHits(s.pep), "sanctionResults": renderHits(s.sanction),
-		"metadata": sources("2025-11-01T00:00:00", lists...),
-	}
-}
-
-func searchedLists(ofac bool) []string {
-	lists := []string{"UN_CONSOLIDATED", "EU_GLOBAL", "HMTREASURY", "PEP_AC", "PEP_EDGE"}
-	if ofac {
-		lists = append(lists, "OFAC")
-	}
-	return lists
-}
-
-// within leaves out the hits of lists that were not searched.
-func (s screening) within(ofac bool) screening {
-	if ofac {
-		return s
-	}
-	var searched []hit
-	for _, h := range s.sanction {
-		if h.source != "OFAC" {
-			searched = append(searched, h)
-		}
-	}
-	s.sanction = searched
-	return s
-}
-
-func (s screening) status() string {
-	switch {
-	case s.undetermined != determined:
-		return "UNKNOWN"
-	case len(s.pep) > 0 && len(s.sanction) > 0:
-		return "PEP_AND_SANCTION"
-	case len(s.pep) > 0:
-		return "PEP"
-	case len(s.sanction) > 0:
-		return "SANCTION"
-	default:
-		return "NONE"
-	}
-}
-
-func renderHits(hits []hit) []obj {
-	list := []obj{}
-	for _, h := range hits {
-		list = append(list, h.render())
 	}
 	return list
 }

@@ -256,8 +256,8 @@ func TestOFACNeedsTheScope(t *testing.T) {
 	}
 }
 
-// Some documents hold what a reader that goes through float64 or escapes HTML
-// would change, so that "byte for byte" can be tested.
+// A third of the documents hold what a reader that goes through float64 or
+// escapes HTML would change, so that "byte for byte" can be tested.
 func TestDocumentsHoldWhatReformattingBreaks(t *testing.T) {
 	c := newCaller(t, amlsim.New(amlsim.Config{}))
 	found := 0
@@ -265,20 +265,15 @@ func TestDocumentsHoldWhatReformattingBreaks(t *testing.T) {
 		p := nobody()
 		p.LastName = fmt.Sprintf("Testesen%d", i)
 		_, raw := c.document(p)
-		var v any
-		if err := json.Unmarshal(raw, &v); err != nil {
-			t.Fatal(err)
+		if !json.Valid(raw) {
+			t.Fatalf("document %s", raw)
 		}
-		again, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(raw, again) {
+		if bytes.Contains(raw, []byte("12345678901234567890")) && bytes.Contains(raw, []byte("0.930")) && bytes.Contains(raw, []byte("<none & sundry>")) {
 			found++
 		}
 	}
 	if found < 10 || found > 30 {
-		t.Errorf("%d of 60 documents change when they are read and written again, want about 20", found)
+		t.Errorf("%d of 60 documents, want about 20", found)
 	}
 }
 

@@ -3,7 +3,6 @@ package amlsim
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
 )
 
 // facts is all that the simulated sources know about a person, ordered or not.
@@ -25,23 +24,6 @@ type facts struct {
 type address struct{ street, postcode, city, registered string }
 
 type role struct{ name, organization, number, since string }
-
-// screening is what the search in the lists gave.
-type screening struct {
-	undetermined undetermined
-	pep          []hit
-	sanction     []hit
-}
-
-// undetermined is the form in which a search that gave no answer shows.
-type undetermined int
-
-const (
-	determined undetermined = iota
-	amlAbsent
-	amlNull
-	amlUnknown
-)
 
 // factsAbout returns what is known: by heart for the documented test people,
 // else drawn from the person alone, so that every query finds the same.
@@ -129,66 +111,4 @@ func inventRole(draw *rand.Rand) role {
 		number:       number + fmt.Sprint(draw.IntN(10)),
 		since:        inventDate(draw, 2005, 2025),
 	}
-}
-
-// inventScreening draws the outcome in the shares of the mix.
-func inventScreening(q query, draw *rand.Rand, mix Mix) screening {
-	whole := mix.Clear + mix.Hit + mix.Undetermined
-	at := draw.Float64() * whole
-	switch {
-	case at < mix.Undetermined:
-		return screening{undetermined: amlAbsent + undetermined(draw.IntN(3))}
-	case at < mix.Undetermined+mix.Hit:
-		return inventHits(q, draw)
-	default:
-		return screening{}
-	}
-}
-
-func inventHits(q query, draw *rand.Rand) screening {
-	var s screening
-	kind := draw.IntN(3) // PEP, sanction, both
-	if kind != 1 {
-		for range 1 + draw.IntN(3) {
-			s.pep = append(s.pep, inventHit(q, draw, []string{"PEP_Edge", "PEP_AC"}))
-		}
-	}
-	if kind != 0 {
-		for range 1 + draw.IntN(2) {
-			s.sanction = append(s.sanction, inventHit(q, draw, []string{"EU_GLOBAL", "UN_CONSOLIDATED_1", "HMTREASURY", "OFAC"}))
-		}
-	}
-	return s
-}
-
-func inventHit(q query, draw *rand.Rand, sources []string) hit {
-	h := hit{
-		indicator: []int{100, 250, 325}[draw.IntN(3)],
-		match:     []string{"0.72", "0.88", "0.94", "1.0"}[draw.IntN(4)],
-		name:      []string{q.firstName + " " + q.lastName, initial(q.firstName) + ". " + q.lastName, q.lastName + ", " + q.firstName}[draw.IntN(3)],
-		born:      q.dateOfBirth,
-		source:    sources[draw.IntN(len(sources))],
-		id:        fmt.Sprintf("SIM-%08d", draw.IntN(100_000_000)),
-		updated:   inventDate(draw, 2012, 2025) + "T00:00:00",
-	}
-	switch draw.IntN(4) {
-	case 0:
-		h.comment = "Relative or close associate (RCA)"
-	case 1:
-		h.comment = "Expired: no longer active"
-	case 2:
-		h.title, h.function = "Member", "Simulated assembly"
-	}
-	if q.ssn != "" && draw.IntN(3) == 0 {
-		h.indicator = 500 // the whole number matched
-	}
-	return h
-}
-
-// initial returns the first letter of a name.
-func initial(name string) string {
-	for _, letter := range name {
-		return strings.ToUpper(string(letter))
-	}
-	return ""
 }

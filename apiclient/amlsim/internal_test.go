@@ -1,6 +1,7 @@
 package amlsim
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/pdfcpu/pdfcpu/pkg/api"
 	"pgregory.net/rapid"
 )
 
@@ -226,6 +228,24 @@ func FuzzReadQuery(f *testing.F) {
 			t.Fatalf("document %s", doc)
 		}
 	})
+}
+
+func TestLongTextMakesPages(t *testing.T) {
+	keeper, err := newSigner(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines, pages := range map[int]int{0: 1, pdfLinesPerPage: 1, pdfLinesPerPage + 1: 2, 200: 5} {
+		file, err := pdfDocument{title: "Long", lines: make([]pdfLine, lines), at: time.Now(), sign: keeper.sign}.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		api.DisableConfigDir()
+		got, err := api.PageCount(bytes.NewReader(file), nil)
+		if err != nil || got != pages {
+			t.Errorf("%d lines make %d pages, want %d: %v", lines, got, pages, err)
+		}
+	}
 }
 
 func TestWrapLosesNothing(t *testing.T) {

@@ -19,9 +19,9 @@ import (
 //
 // To its user it is like net/http's: it fires the hooks of net/http/httptrace,
 // returns when the context ends, streams bodies, unpacks gzip that the caller
-// has not asked for itself, and breaks with the errors of a network. Each call
-// has one goroutine, which ends when the answer is written, the body is closed
-// or the context ends.
+// has not asked for itself, and breaks with the errors of a network. A call that
+// takes time has a goroutine, which ends when the answer is written, the body
+// is closed or the context ends.
 func (s *Simulator) Transport() http.RoundTripper { return &inProcess{sim: s} }
 
 type inProcess struct{ sim *Simulator }
@@ -56,11 +56,16 @@ func (t *inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	trace.sent(req)
 	p := newPipe(ctx)
-	go func() {
+	serve := func() {
 		defer close(p.finished)
 		t.sim.serve(p, served, ex)
 		p.end(nil)
-	}()
+	}
+	if ex.instant() {
+		serve()
+	} else {
+		go serve()
+	}
 	if err := p.awaitHead(); err != nil {
 		cancel(err)
 		<-p.finished
@@ -69,6 +74,10 @@ func (t *inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 	trace.answered()
 	return p.response(req, unpack, cancel), nil
 }
+
+// instant tells that the answer takes no time and fits what the pipe buffers,
+// as almost all do; a goroutine for it would only cost.
+func (ex *exchange) instant() bool { return ex.fault == nil && ex.latency == 0 }
 
 // awaitHead waits until the answer begins, or returns why it will not.
 func (p *pipe) awaitHead() error {
