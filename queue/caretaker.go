@@ -1,0 +1,108 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// strayIdle is how long a batch that nobody registered must have been quiet
+// before its consumer goes: nobody has said that no more will come, and jobs
+// that come without a consumer wait for the caretaker's next round.
+const strayIdle = time.Hour
+
+// Caretaker keeps consumers and batches in step. It is the one part of the
+// worker's side that makes or removes consumers.
+type Caretaker struct {
+	jobs    *Jobs
+	batches *Batches
+}
+
+// NewCaretaker returns the caretaker of a stream and its register.
+func NewCaretaker(jobs *Jobs, batches *Batches) *Caretaker {
+	return &Caretaker{jobs: jobs, batches: batches}
+}
+
+// Adopt gives a consumer to every batch that has jobs and none, and registers
+// those among them that nobody has registered; it returns these, sorted.
+//
+// On an error some of them may have been adopted; those are returned with it.
+func (c *Caretaker) Adopt(ctx context.Context) ([]BatchID, error) {
+	stored, err := c.jobs.Stored(ctx)
+	if err != nil || len(stored) == 0 {
+		return nil, err
+	}
+	served, err := c.jobs.Backlog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range served {
+		delete(stored, b.Batch)
+	}
+	var adopted []BatchID
+	for batch := range stored {
+		if err := c.jobs.EnsureConsumer(ctx, batch); err != nil {
+			return adopted, err
+		}
+		_, err := c.batches.Register(ctx, Batch{Name: batch, State: Submitted, Unregistered: true, StartedAt: time.Now().UTC()})
+		switch {
+		case err == nil:
+			adopted = append(adopted, batch)
+		case !errors.Is(err, ErrBatchExists): // a submission that lost its consumer is no stray
+			return adopted, err
+		}
+	}
+	slices.Sort(adopted)
+	return adopted, nil
+}
+
+// Retire removes the consumers of batches that are submitted and drained, and
+// returns the batches. A consumer removed too early, because a submission is
+// being repeated, costs a round of the caretaker and nothing else.
+//
+// On an error some of them may have been removed; those are returned with it.
+func (c *Caretaker) Retire(ctx context.Context) ([]BatchID, error) {
+	served, err := c.jobs.Backlog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var retired []BatchID
+	for _, b := range served {
+		if b.Batch == DefaultBatch || b.Pending > 0 || b.AckPending > 0 {
+			continue
+		}
+		over, err := c.over(ctx, b.Batch)
+		if err != nil {
+			return retired, err
+		}
+		if !over {
+			continue
+		}
+		if err := c.jobs.RemoveConsumer(ctx, b.Batch); err != nil {
+			return retired, err
+		}
+		retired = append(retired, b.Batch)
+	}
+	return retired, nil
+}
+
+// over reports whether nothing more is to be expected of a drained batch.
+func (c *Caretaker) over(ctx context.Context, name BatchID) (bool, error) {
+	batch, _, err := c.batches.Load(ctx, name)
+	if errors.Is(err, ErrNoBatch) {
+		return false, nil // made by somebody who registers it next
+	}
+	if err != nil || batch.State == Submitting {
+		return false, err
+	}
+	if !batch.Unregistered {
+		return true, nil
+	}
+	consumer, err := c.jobs.stream.Consumer(ctx, JobsConsumer(name).Durable)
+	if err != nil {
+		return false, err
+	}
+	last := consumer.CachedInfo().Delivered.Last
+	return last != nil && time.Since(*last) > strayIdle, nil
+}
