@@ -21,11 +21,14 @@ type Jobs struct {
 	options   []ConsumerOption
 }
 
-// BatchBacklog is what a batch has waiting.
+// BatchBacklog is what a batch has waiting. There may be something to pull
+// when either count is above zero.
 type BatchBacklog struct {
-	Batch      BatchID
-	Pending    uint64 // not delivered yet, or to be delivered again
-	AckPending uint64 // delivered and not settled, those handed back with a delay included
+	Batch   BatchID
+	Pending uint64 // never delivered
+	// AckPending is delivered and not settled: in the hands of a worker, handed
+	// back with a delay, or to be delivered again because its ack wait is over.
+	AckPending uint64
 }
 
 // ErrConsumerDiffers: a consumer of that name exists and takes other messages

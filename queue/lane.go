@@ -163,8 +163,7 @@ func (l *lane) route(m *nats.Msg) (clean bool) {
 		}
 	}
 	if isMessage(m) {
-		// An error means that the connection is gone, and the message with it.
-		_ = jetstreamAcker{l.nc, m.Reply}.Settle(Settlement{Answer: HandedBack})
+		l.handBack(m)
 		return false
 	}
 	clean, l.owed = l.owed, false
@@ -175,11 +174,29 @@ func (l *lane) route(m *nats.Msg) (clean bool) {
 // from statuses, which have none.
 func isMessage(m *nats.Msg) bool { return m.Reply != "" }
 
-// finish ends the request.
+// finish ends the request. Messages beyond what it asked for, which can only
+// be late ones of an earlier request, are handed back.
 func (l *lane) finish() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	events := l.events
 	l.events = nil
+	l.mu.Unlock()
+	for {
+		select {
+		case m := <-events:
+			l.handBack(m)
+		default:
+			return
+		}
+	}
+}
+
+// handBack returns a message that nobody waits for.
+func (l *lane) handBack(m *nats.Msg) {
+	if isMessage(m) {
+		// An error means that the connection is gone, and the message with it.
+		_ = jetstreamAcker{l.nc, m.Reply}.Settle(Settlement{Answer: HandedBack})
+	}
 }
 
 // abandon gives the request up, after which the lane looks after itself, and

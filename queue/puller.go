@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,7 +66,7 @@ func apiPrefix(js jetstream.JetStream) string {
 	case o.Domain != "":
 		return "$JS." + o.Domain + ".API."
 	case o.APIPrefix != "":
-		return o.APIPrefix + "."
+		return strings.TrimSuffix(o.APIPrefix, ".") + "."
 	default:
 		return jetstream.DefaultAPIPrefix
 	}

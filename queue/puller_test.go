@@ -34,6 +34,29 @@ func TestMissingConsumerIsToldFromAnEmptyOne(t *testing.T) {
 	}
 }
 
+func TestPullingWorksUnderAnAPIPrefix(t *testing.T) {
+	js := broker(t)
+	openJobs(t, js, "b")
+	for _, prefix := range []string{"$JS.API", "$JS.API."} {
+		prefixed, err := jetstream.NewWithAPIPrefix(js.Conn(), prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs, err := queue.OpenJobs(t.Context(), prefixed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := jobs.Publish(t.Context(), "b", []queue.Job{{
+			ID: "j" + queue.JobID(fmt.Sprint(len(prefix))), CustomerRef: "C", FirstName: "Mia", LastName: "Holm", SSN: "01010751469",
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := jobs.Pull(t.Context(), "b", 1); err != nil || len(got) != 1 {
+			t.Errorf("%s: %d messages, %v", prefix, len(got), err)
+		}
+	}
+}
+
 func TestConsumerDeletedUnderAPullIsReported(t *testing.T) {
 	js := broker(t)
 	jobs := openJobs(t, js, "b")
