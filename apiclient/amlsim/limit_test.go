@@ -3,6 +3,7 @@ package amlsim_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -125,11 +126,20 @@ func TestRepeatedIsBounded(t *testing.T) {
 	for i := range amlsim.MaxRepeated + 10 {
 		p := nobody()
 		p.LastName = fmt.Sprintf("Testesen%d", i)
-		c.session(p)
-		c.session(p)
+		for range 2 + i%2 + 3*(i/100) { // 2 or 3, and beyond the hundredth 5 or 6
+			c.session(p)
+		}
 	}
-	if st := sim.Stats(); st.RepeatedPeople != amlsim.MaxRepeated+10 || len(st.Repeated) != amlsim.MaxRepeated {
+	st := sim.Stats()
+	if st.RepeatedPeople != amlsim.MaxRepeated+10 || len(st.Repeated) != amlsim.MaxRepeated {
 		t.Errorf("%d repeated people, %d listed", st.RepeatedPeople, len(st.Repeated))
+	}
+	listed := map[int]int{}
+	for _, r := range st.Repeated {
+		listed[r.Sessions]++
+	}
+	if want := map[int]int{6: 5, 5: 5, 3: 50, 2: 40}; !maps.Equal(listed, want) {
+		t.Errorf("listed by sessions %v, want %v", listed, want)
 	}
 }
 

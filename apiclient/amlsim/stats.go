@@ -201,14 +201,36 @@ func (l *ledger) pollStats() PollStats {
 	return ps
 }
 
+// mostRepeated lists the people with most sessions. Only those listed are hashed
+// and sorted: a test that screens everybody twice has a million to choose from.
 func (l *ledger) mostRepeated() []Repeated {
+	least, room := l.fewestListed()
 	list := []Repeated{}
 	for person, n := range l.repeated {
+		if n < least || (n == least && room == 0) {
+			continue
+		}
+		if n == least {
+			room--
+		}
 		sum := sha256.Sum256(binary.BigEndian.AppendUint64(bytes.Clone(l.salt[:]), uint64(person)))
 		list = append(list, Repeated{Person: hex.EncodeToString(sum[:6]), Sessions: n})
 	}
 	slices.SortFunc(list, func(a, b Repeated) int {
 		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.Person, b.Person))
 	})
-	return list[:min(len(list), MaxRepeated)]
+	return list
+}
+
+// fewestListed returns the smallest number of sessions that is listed, and room
+// for how many people who have just that many.
+func (l *ledger) fewestListed() (least, room int) {
+	room = MaxRepeated
+	for _, n := range slices.Backward(slices.Sorted(maps.Keys(l.perPerson))) {
+		if l.perPerson[n] >= room {
+			return n, room
+		}
+		room -= l.perPerson[n]
+	}
+	return 0, room // all of them
 }
