@@ -26,9 +26,13 @@ const (
 	dataContentType = "application/json"
 )
 
-// MaxEventBytes bounds an event: the server's default limit of a message is
-// 1 MiB, headers and subject included, and 16 KiB are left to those.
-const MaxEventBytes = 1<<20 - 16<<10
+// EventHeadroom is what a message of the server's largest size leaves to its
+// headers and subject.
+const EventHeadroom = 16 << 10
+
+// MaxEventBytes bounds an event where nothing else is said: the server's
+// default limit of a message is 1 MiB.
+const MaxEventBytes = 1<<20 - EventHeadroom
 
 // Event is a result or a failure on the wire: a CloudEvent 1.0 in structured
 // JSON. Its fields beyond Data hold no personal data.

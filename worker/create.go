@@ -35,7 +35,7 @@ func (s *step) create(ctx context.Context, from Record, seq uint64) error {
 		s.permits.Return(Create, s.takeHeld(Create))
 		return err
 	}
-	return s.call(ctx, intent, seq, claimed.Add(createClaim))
+	return s.call(ctx, intent, seq, claimed.Add(CreateClaim))
 }
 
 // createAgain handles a call whose outcome nobody knows: by setting it is
@@ -60,7 +60,7 @@ func (s *step) createAgain(ctx context.Context, rec Record, seq uint64) error {
 	}
 	s.counts.recreations.Add(1)
 	s.log().Warn("session created again after an unknown outcome", zap.Int("recreations", again.Recreations))
-	return s.call(ctx, again, seq, claimed.Add(createClaim))
+	return s.call(ctx, again, seq, claimed.Add(CreateClaim))
 }
 
 // createLater parks a job that may not create now: the upstream is closed, or
@@ -84,7 +84,7 @@ func (s *step) createLater(ctx context.Context, rec Record, seq uint64, why erro
 		rec, seq = queued, newSeq
 	}
 	if rec.State == Creating {
-		at = later(at, rec.Since.Add(createClaim))
+		at = later(at, rec.Since.Add(CreateClaim))
 	}
 	wk := wakeFor(rec, seq)
 	wk.Poll = s.tries + 1

@@ -13,10 +13,10 @@ import (
 	"rescreen/store"
 )
 
-// createClaim is how long a create call belongs to whoever committed the
+// CreateClaim is how long a create call belongs to whoever committed the
 // intent. A younger creating record is somebody's call under way; an older one
 // is a call whose outcome nobody knows.
-const createClaim = 20 * time.Second
+const CreateClaim = 20 * time.Second
 
 // storeTimeout bounds one write or read of the store within a step. Commits go
 // on under it when the worker is stopping: they record what has happened.
@@ -152,7 +152,7 @@ func (s *step) advance(ctx context.Context, rec Record, seq uint64, fresh *Recor
 		}
 		return s.create(ctx, rec, seq)
 	case Creating:
-		if deadline := rec.Since.Add(createClaim); s.clock.Now().Before(deadline) {
+		if deadline := rec.Since.Add(CreateClaim); s.clock.Now().Before(deadline) {
 			return s.park(ctx, wakeFor(rec, seq), deadline)
 		}
 		return s.createAgain(ctx, rec, seq)
@@ -190,7 +190,7 @@ func (s *step) follow(ctx context.Context, rec Record, seq uint64) error {
 	case Queued:
 		return s.park(ctx, wakeFor(rec, seq), rec.NotBefore)
 	case Creating:
-		return s.park(ctx, wakeFor(rec, seq), rec.Since.Add(createClaim))
+		return s.park(ctx, wakeFor(rec, seq), rec.Since.Add(CreateClaim))
 	case Waiting:
 		return s.nextPoll(ctx, wakeFor(rec, seq), 0)
 	case Done, Failed:

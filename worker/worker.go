@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"rescreen/queue"
 )
 
 // OnUnknown says what becomes of a create call whose outcome is unknown.
@@ -73,7 +75,7 @@ func DefaultConfig() Config {
 		OnUnknown:       Recreate,
 		ThrottledPause:  5 * time.Second,
 		DeniedPause:     30 * time.Second,
-		MaxEventBytes:   1<<20 - 16<<10, // the server's default limit, less headers
+		MaxEventBytes:   queue.MaxEventBytes,
 		StopGrace:       5 * time.Second,
 		RepairEvery:     30 * time.Second,
 		RepairRate:      200,
@@ -93,7 +95,7 @@ func (c Config) Validate() error {
 	check(c.ID != "", "the worker needs an id")
 	check(c.Slots >= 2, "--slots must be at least 2, so that fetches never wait behind creates")
 	check(c.MaxOpen >= 1, "--max-open must be at least 1")
-	check(c.PostTimeout >= time.Second && c.PostTimeout <= createClaim-2*time.Second,
+	check(c.PostTimeout >= time.Second && c.PostTimeout <= CreateClaim-2*time.Second,
 		"--post-timeout must be between 1s and 18s: 20s after it started, a create call counts as unknown")
 	check(c.Plan.First > 0, "--poll-first must be above 0")
 	check(c.Plan.Factor >= 1, "--poll-factor must be at least 1")

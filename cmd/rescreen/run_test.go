@@ -156,7 +156,7 @@ func otherValues(t *testing.T, s setting, value string) [3]string {
 func TestPrintedConfigurationIsOne(t *testing.T) {
 	args := []string{
 		"--create-rate", "0.2/s", "--api-scopes", "a b", "--embedded", "--poll-factor", "2", "--session-deadline", "90m",
-		"--http-addr", ":8118", "--user", "yes", "--api-client-id", `o'"hara: #1`, "--simulator-ready-after", "median=2s,sigma=1.5",
+		"--embedded-listen", "127.0.0.1:8118", "--user", "yes", "--api-client-id", `o'"hara: #1`, "--simulator-ready-after", "median=2s,sigma=1.5",
 	}
 	stdout, _, err := runIn(t, nil, append([]string{"config", "print"}, args...)...)
 	if err != nil {

@@ -99,6 +99,12 @@ func (s apiSettings) problems(required bool) problems {
 	return found
 }
 
+// testNumbersAllowed reports whether synthetic and aid numbers may be screened:
+// in prod they are a mistake, or somebody's test that would be billed.
+func (s apiSettings) testNumbersAllowed() bool {
+	return s.APIEnv != envProd || s.AllowTestNumbers
+}
+
 // profile is how we read the API; the zero value is apiclient's default.
 func (s apiSettings) profile() (apiclient.Profile, error) {
 	if s.APIProfile == "" {

@@ -4,11 +4,9 @@ import (
 	"net"
 	"strconv"
 	"time"
-)
 
-// createClaim is the age at which a creation counts as unknown (law 2 of the
-// design): a POST that may take longer could be repeated while it still runs.
-const createClaim = 20 * time.Second
+	"rescreen/worker"
+)
 
 // budgetSettings are the first values of the fleet's budgets. They are gentle
 // on purpose: the API publishes no limits.
@@ -58,8 +56,8 @@ func (s lifecycleSettings) problems() problems {
 			found.addf(d.flag, "%s must be above zero", durationText(d.value))
 		}
 	}
-	if s.PostTimeout >= createClaim {
-		found.addf("--post-timeout", "%s must be below the %s after which a creation counts as unknown", durationText(s.PostTimeout), durationText(createClaim))
+	if s.PostTimeout >= worker.CreateClaim {
+		found.addf("--post-timeout", "%s must be below the %s after which a creation counts as unknown", durationText(s.PostTimeout), durationText(worker.CreateClaim))
 	}
 	if !(s.PollFactor >= 1) { // also refuses NaN
 		found.addf("--poll-factor", "%v must be at least 1", s.PollFactor)
@@ -90,7 +88,6 @@ type workerSettings struct {
 	Budgets   budgetSettings    `embed:""`
 	Lifecycle lifecycleSettings `embed:""`
 
-	HTTPAddr       string `group:"run" name:"http-addr" placeholder:"HOST:PORT" help:"Serve /livez, /readyz and /metrics there, for example on 127.0.0.1:8118 or :8118. Without it, nothing is served."`
 	Embedded       bool   `group:"run" help:"Start a NATS server in this process, with its files under --data-dir."`
 	EmbeddedListen string `group:"run" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens for other workers and commands of this machine; port 0 for any free one."`
 }
@@ -104,7 +101,6 @@ func (s workerSettings) check(calling bool) problems {
 	found = append(found, s.API.problems(calling)...)
 	found = append(found, s.Budgets.problems()...)
 	found = append(found, s.Lifecycle.problems()...)
-	checkListen(&found, "--http-addr", s.HTTPAddr)
 	checkListen(&found, "--embedded-listen", s.EmbeddedListen)
 	if host, _, err := net.SplitHostPort(s.EmbeddedListen); err == nil && !loopback(host) {
 		found.addf("--embedded-listen", "%q is not an address of this machine alone: the embedded server has no TLS, run a nats-server for other machines", s.EmbeddedListen)
