@@ -41,6 +41,10 @@ const (
 	// Stale: a read is answered from the state before the last write to what it
 	// asks for; a write is OK. A deposed leader does this.
 	Stale
+	// Overtaken: a Park is answered as if all were well, but the attempt's wake-up before
+	// it fires in the same moment and purges it: a due message older than what was parked
+	// last. Any other call, and the first Park of an attempt, is OK.
+	Overtaken
 )
 
 // Fault is what a hook orders for one call.

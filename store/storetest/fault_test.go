@@ -178,6 +178,29 @@ func TestDueHook(t *testing.T) {
 	})
 }
 
+// TestOvertakenPark: the attempt keeps one of the two, the older.
+func TestOvertakenPark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var due []string
+		m := storetest.NewMemory(storetest.Config{OnDue: func(_ string, data []byte) { due = append(due, string(data)) }})
+		park := func(value string) {
+			t.Helper()
+			err := m.Wakes.Park(t.Context(), store.Wake{Key: key, Attempt: 1, At: time.Now().Add(time.Hour), Value: []byte(value)})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		park("old")
+		m.SetFault(ordered(storetest.OpWakesPark, storetest.Fault{Kind: storetest.Overtaken}))
+		park("new")
+		synctest.Wait()
+		time.Sleep(24 * time.Hour)
+		if len(due) != 1 || due[0] != "old" {
+			t.Fatalf("due: %q, want the old one alone", due)
+		}
+	})
+}
+
 func TestCloseStopsTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := storetest.NewMemory(storetest.Config{OnDue: func(string, []byte) { t.Error("fired") }})

@@ -115,8 +115,8 @@ func (w *world) stop(t *time.Timer) {
 }
 
 // write makes one write as the fault hook has it. apply is called with the lock
-// held, at most once, and says what the server would have answered.
-func (w *world) write(ctx context.Context, op, key string, apply func() error) error {
+// held, at most once, with the fault's kind, and says what the server would have answered.
+func (w *world) write(ctx context.Context, op, key string, apply func(Kind) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s %s: outcome unknown: %w", op, key, err)
 	}
@@ -124,7 +124,7 @@ func (w *world) write(ctx context.Context, op, key string, apply func() error) e
 	if f.Kind == Slow && !sleep(ctx, f.Delay) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		_ = apply() // it was under way already; nobody hears the answer
+		_ = apply(f.Kind) // it was under way already; nobody hears the answer
 		return fmt.Errorf("%s %s: outcome unknown: %w", op, key, ctx.Err())
 	}
 	w.mu.Lock()
@@ -133,13 +133,13 @@ func (w *world) write(ctx context.Context, op, key string, apply func() error) e
 	case Lost:
 		return fmt.Errorf("%s %s: lost: %w", op, key, ErrFault)
 	case Unsure:
-		_ = apply()
+		_ = apply(f.Kind)
 		return fmt.Errorf("%s %s: outcome unknown: %w", op, key, ErrFault)
 	case Late:
 		w.after(f.Delay, func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			_ = apply()
+			_ = apply(f.Kind)
 		})
 		return fmt.Errorf("%s %s: outcome unknown: %w", op, key, ErrFault)
 	case Conflict:
@@ -148,7 +148,7 @@ func (w *world) write(ctx context.Context, op, key string, apply func() error) e
 		}
 		return fmt.Errorf("%s %s: lost: %w", op, key, ErrFault)
 	}
-	if err := apply(); err != nil {
+	if err := apply(f.Kind); err != nil {
 		return fmt.Errorf("%s %s: %w", op, key, err)
 	}
 	return nil

@@ -99,7 +99,7 @@ func (r *Registers) Commit(ctx context.Context, name string, value []byte, after
 func commit(ctx context.Context, w *world, s *stream, op, key, subject string, value []byte, after uint64, ttl time.Duration) (uint64, error) {
 	var seq uint64
 	value = slices.Clone(value) // a late write is applied when the caller has gone on
-	err := w.write(ctx, op, key, func() (err error) {
+	err := w.write(ctx, op, key, func(Kind) (err error) {
 		seq, err = s.compareAndSet(subject, value, after, ttl, w.now())
 		return err
 	})
@@ -123,7 +123,7 @@ func (o *Outcomes) Publish(ctx context.Context, out store.Outcome) error {
 		return err
 	}
 	out.Value = slices.Clone(out.Value)
-	return o.world.write(ctx, OpOutcomesPublish, attemptKey(out.Key, out.Attempt), func() error {
+	return o.world.write(ctx, OpOutcomesPublish, attemptKey(out.Key, out.Attempt), func(Kind) error {
 		_, err := o.stream.compareAndSet(subject, out.Value, 0, 0, o.world.now())
 		if err == nil {
 			o.published = append(o.published, out)
@@ -169,7 +169,7 @@ func (e *Evidence) Put(ctx context.Context, data []byte) (sha256hex string, err 
 	sum := sha256.Sum256(data)
 	name := hex.EncodeToString(sum[:])
 	data = slices.Clone(data)
-	err = e.world.write(ctx, OpEvidencePut, name, func() error {
+	err = e.world.write(ctx, OpEvidencePut, name, func(Kind) error {
 		e.stream.set(name, data, 0, e.world.now())
 		return nil
 	})

@@ -38,15 +38,18 @@ func (w *Wakes) Park(ctx context.Context, park store.Wake) error {
 		return fmt.Errorf("%w: time outside of 1970 to 2261", store.ErrRefused)
 	}
 	value := slices.Clone(park.Value)
-	return w.world.write(ctx, OpWakesPark, attemptKey(park.Key, park.Attempt), func() error {
+	return w.world.write(ctx, OpWakesPark, attemptKey(park.Key, park.Attempt), func(kind Kind) error {
 		if err := fits(value); err != nil {
 			return err
 		}
-		if old := w.wakes[subject]; old != nil {
-			w.world.stop(old.timer)
-		}
 		next := &wake{at: park.At, value: value}
 		wait := max(park.At.Sub(w.world.now()), schedulerQuarter)
+		if old := w.wakes[subject]; old != nil {
+			w.world.stop(old.timer)
+			if kind == Overtaken {
+				next, wait = old, 0
+			}
+		}
 		next.timer = w.world.after(wait, func() { w.fire(subject, next) })
 		w.wakes[subject] = next
 		return nil
