@@ -65,7 +65,7 @@ func (c *Client) get(ctx context.Context, g getCall) (outcome, error) {
 	defer cancel()
 	out, ferr := c.authorized(ctx, func(e endpoints) (request, error) {
 		t, err := g.locate(e)
-		return request{method: http.MethodGet, target: t, accept: g.accept, limit: g.limit, whole: g.whole}, err
+		return request{op: g.op, method: http.MethodGet, target: t, accept: g.accept, limit: g.limit, whole: g.whole}, err
 	}, true)
 	if ferr != nil {
 		return outcome{}, ferr.named(g.op)

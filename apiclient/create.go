@@ -53,7 +53,7 @@ func (c *Client) CreateSession(ctx context.Context, q Query) (SessionID, error) 
 		}
 		t, err := c.sessionTarget(e, Ref{Country: q.Country}, c.profile.Paths.Create)
 		return request{
-			method: http.MethodPost, target: t, accept: "application/json",
+			op: op, method: http.MethodPost, target: t, accept: "application/json",
 			body: body, limit: maxSmallJSONBytes,
 		}, err
 	}, slices.Contains(c.profile.Statuses.NotCreated, http.StatusUnauthorized))

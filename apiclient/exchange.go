@@ -19,6 +19,7 @@ import (
 
 // request is one HTTP request to be made.
 type request struct {
+	op     string // for the log
 	method string
 	target target
 	accept string
@@ -97,7 +98,7 @@ func (c *Client) exchange(ctx context.Context, r request, bearer string) outcome
 	if out.err != nil {
 		out.err = safeCause(ctx, out.err)
 	}
-	c.log.Debug("api call", zap.String("method", r.method), zap.Int("status", out.status),
+	c.log.Debug("api call", zap.String("op", r.op), zap.Int("status", out.status),
 		zap.Int("bytes", len(out.body)), zap.Duration("took", time.Since(started)),
 		zap.String("request_id", out.requestID), zap.Error(out.err))
 	return out

@@ -2,6 +2,7 @@ package apiclient
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -107,6 +108,27 @@ func FuzzPDF(f *testing.F) {
 		case SignatureAbsent:
 		default:
 			t.Errorf("unknown result %q", r.Signature)
+		}
+	})
+}
+
+// What the depth check lets pass, the parser must come back from.
+func FuzzSignature(f *testing.F) {
+	s := newSigner(f)
+	f.Add(s.cms(f, []byte("signed"), true))
+	f.Add(s.timestamp(f, []byte("stamped")))
+	f.Add(bytes.Repeat([]byte{0x30, 0x80}, 200))
+	f.Add([]byte{0x30, 0x80, 0x24, 0x80, 0x04, 0x01, 0x41, 0x00, 0x00, 0x00, 0x00, 0x00})
+	f.Add([]byte{0x3f, 0xff, 0x01, 0x00})
+	f.Fuzz(func(t *testing.T, cms []byte) {
+		deep := nestsDeep(cms)
+		r := &signedRange{before: 1, after: 1, end: 2, subFilter: "adbe.pkcs7.detached", contents: []byte(hex.EncodeToString(cms))}
+		check, detail := verifySignature([]byte("ab"), r)
+		if check == SignatureValid || detail == "" {
+			t.Errorf("%s (%s)", check, detail)
+		}
+		if deep && check != SignatureUnverifiable {
+			t.Errorf("deep and %s", check)
 		}
 	})
 }

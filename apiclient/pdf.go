@@ -12,12 +12,9 @@ var (
 	errRangeBeyond = &answerError{"PDF is cut short: its signature covers more than there is"}
 )
 
-// checkPDF checks that data begins and ends as a PDF does. The file is
-// evidence, not input: nothing in it is followed, unpacked or rendered.
-func checkPDF(data []byte) error {
-	if !bytes.HasPrefix(data, []byte("%PDF-")) {
-		return errNotPDF
-	}
+// checkPDFEnd checks that data ends as a PDF does. The file is evidence, not
+// input: nothing in it is followed, unpacked or rendered.
+func checkPDFEnd(data []byte) error {
 	// Readers look for the mark within the last 1024 bytes; we want it last,
 	// since whatever stands behind it was added or torn.
 	end := bytes.TrimRight(data, "\x00\t\n\f\r ")
@@ -49,34 +46,31 @@ type signedRange struct {
 
 // Bounds of the search, against files made to be slow to search.
 const (
-	maxSignatures      = 64       // a report has one; each archive timestamp adds one
+	maxByteRanges      = 64       // mentions of one
 	maxContentsBytes   = 1 << 20  // hex digits of one signature
 	maxDictionaryBytes = 16 << 10 // of a signature dictionary, without its contents
 )
 
-// findSignature returns the signature that covers most of the file, nil if
-// there is none. A signature dictionary cannot hide in a compressed stream:
-// its contents must stand in the open for the byte range to spare them.
-func findSignature(data []byte) (*signedRange, error) {
-	var best *signedRange
-	rest, seen := 0, 0
-	for seen < maxSignatures {
-		i := bytes.Index(data[rest:], []byte("/ByteRange"))
+// findSignatures returns the signatures of a file in their order; all is false
+// if it stopped looking. A signature dictionary cannot hide in a compressed
+// stream: its contents must stand in the open for the byte range to spare them.
+func findSignatures(data []byte) (found []*signedRange, all bool, err error) {
+	at := 0
+	for range maxByteRanges {
+		i := bytes.Index(data[at:], []byte("/ByteRange"))
 		if i < 0 {
-			break
+			return found, true, nil
 		}
-		at := rest + i
-		rest = at + len("/ByteRange")
-		seen++
-		r, beyond := readSignature(data, at)
+		r, beyond := readSignature(data, at+i)
 		if beyond {
-			return nil, errRangeBeyond
+			return nil, false, errRangeBeyond
 		}
-		if r != nil && (best == nil || r.end > best.end) {
-			best = r
+		if r != nil {
+			found = append(found, r)
 		}
+		at += i + len("/ByteRange")
 	}
-	return best, nil
+	return found, false, nil
 }
 
 // readSignature reads the dictionary around the /ByteRange at data[at:].

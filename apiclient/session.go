@@ -115,6 +115,9 @@ func (c *Client) Session(ctx context.Context, ref Ref) (Session, error) {
 	return s, nil
 }
 
+// maxStatusBytes bounds a literal, which goes into logs and records.
+const maxStatusBytes = 100
+
 var errNotSession = errors.New("not session information")
 
 // read reads session information in any of the shapes seen or guessed: flat
@@ -142,7 +145,7 @@ func (f SessionFields) read(data []byte) (Session, error) {
 		}
 	}
 	if status, ok := asString(members[f.Status]); ok {
-		s.Status = status
+		s.Status = bounded(status, maxStatusBytes)
 		s.failed = f.state(status) == EntityFailed
 	}
 	return s, nil
@@ -189,7 +192,7 @@ func (f SessionFields) merge(e *Entity, raw json.RawMessage) {
 	found.state = f.state(found.Status)
 	rank := []EntityState{EntityAbsent, EntityPending, EntityFailed, EntityReady}
 	if slices.Index(rank, found.state) > slices.Index(rank, e.state) {
-		e.Status, e.state = found.Status, found.state
+		e.Status, e.state = bounded(found.Status, maxStatusBytes), found.state
 	}
 	e.Present = true
 	if e.Link == "" {

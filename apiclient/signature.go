@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"slices"
@@ -30,14 +32,17 @@ const (
 // Bounds of a signature, against ones made to be slow to verify. Real ones
 // carry a handful of certificates and keys of 2048 to 4096 bits.
 const (
+	maxSignatures      = 8 // in one file, each of which has it hashed
 	maxSignatureDepth  = 40
 	maxSigners         = 4
 	maxRSABits         = 8192
 	maxSignatureSource = 256 << 10 // bytes of CMS
 )
 
-// checkSignature verifies the signature of a file. The error says that the
-// file is cut short; detail says why a signature is not valid.
+// checkSignature verifies all signatures of a file: a seal, and perhaps the
+// archive timestamps that were added to it later. It is valid if each of them
+// is and one covers the whole file. The error says that the file is cut short;
+// detail says why a signature is not valid.
 //
 // Of pdfcpu only the CMS package is used. Its document-level check
 // (api.ValidateSignatures) would first parse, unpack and optimise a file from
@@ -45,22 +50,99 @@ const (
 // that it creates in the user's home. The CMS package does neither, and no
 // network access.
 func checkSignature(data []byte) (check SignatureCheck, detail string, err error) {
-	r, err := findSignature(data)
-	if err != nil {
+	found, all, err := findSignatures(data)
+	switch {
+	case err != nil:
 		return "", "", err
-	}
-	if r == nil {
+	case !all || len(found) > maxSignatures:
+		return SignatureUnverifiable, "too many signatures", nil
+	case len(found) == 0:
 		return SignatureAbsent, "no signature dictionary", nil
 	}
-	cms, ok := decodeContents(r.contents)
-	if !ok {
-		return SignatureUnverifiable, "signature is not a bounded CMS structure", nil
+	check, detail = SignatureUnverifiable, "no signature covers the end of the file"
+	for _, r := range found {
+		if r.end == int64(len(data)) {
+			check, detail = SignatureValid, ""
+		}
 	}
-	check, detail = verifyCMS(cms, data, r)
-	if check == SignatureValid && r.end != int64(len(data)) {
-		return SignatureUnverifiable, "signature does not cover the end of the file", nil
+	for _, r := range found {
+		switch one, why := verifySignature(data, r); one {
+		case SignatureValid:
+		case SignatureInvalid:
+			return one, why, nil
+		default:
+			check, detail = one, why
+		}
 	}
 	return check, detail, nil
+}
+
+// verifySignature verifies digest and signature of one signature over the
+// bytes it covers.
+//
+// A panic of the parser counts as "cannot be verified". It is the one recover
+// of the program: the input is foreign, the parser is pure, and a crash would
+// come back with every redelivery.
+func verifySignature(data []byte, r *signedRange) (check SignatureCheck, detail string) {
+	defer func() {
+		if recover() != nil {
+			check, detail = SignatureUnverifiable, "signature cannot be parsed"
+		}
+	}()
+	cms, ok := decodeContents(r.contents)
+	if !ok {
+		return SignatureUnverifiable, "signature is not a bounded CMS structure"
+	}
+	p7, err := pkcs7.Parse(cms)
+	if err != nil {
+		return SignatureUnverifiable, "signature cannot be parsed"
+	}
+	if len(p7.Signers) == 0 || len(p7.Signers) > maxSigners {
+		return SignatureUnverifiable, "signature has no or too many signers"
+	}
+	signed := slices.Concat(data[:r.before], data[r.after:r.end])
+	switch r.subFilter {
+	case "adbe.pkcs7.detached", "ETSI.CAdES.detached":
+		if len(p7.Content) > 0 {
+			return SignatureUnverifiable, "signature is not detached"
+		}
+	case "ETSI.RFC3161":
+		if err := checkImprint(p7, signed); err != nil {
+			return judgeSignatureError(err)
+		}
+		signed = p7.Content
+	default:
+		return SignatureUnverifiable, "signature is of an unsupported kind"
+	}
+	for _, signer := range p7.Signers {
+		cert, err := pkcs7.GetCertFromCertsByIssuerAndSerial(p7.Certificates, signer.IssuerAndSerialNumber)
+		if err != nil || cert == nil {
+			return SignatureUnverifiable, "certificate of the signer is not enclosed"
+		}
+		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+			return SignatureUnverifiable, "key of the signer is too large"
+		}
+		if err := pkcs7.CheckSignatureWithContentType(cert, signer, signed, p7.ContentType); err != nil {
+			return judgeSignatureError(err)
+		}
+	}
+	return SignatureValid, ""
+}
+
+// checkImprint checks that a document timestamp (RFC 3161) is of these bytes.
+func checkImprint(p7 *pkcs7.PKCS7, signed []byte) error {
+	var info struct {
+		Version int
+		Policy  asn1.ObjectIdentifier
+		Imprint struct {
+			Algorithm pkix.AlgorithmIdentifier
+			Digest    []byte
+		}
+	}
+	if _, err := asn1.Unmarshal(p7.Content, &info); err != nil {
+		return err
+	}
+	return pkcs7.VerifyMessageDigestTSToken(info.Imprint.Algorithm.Algorithm, info.Imprint.Digest, signed)
 }
 
 // decodeContents decodes the hex digits, whose tail is padding.
@@ -77,43 +159,6 @@ func decodeContents(digits []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return cms, !nestsDeep(cms)
-}
-
-// verifyCMS verifies digest and signature of every signer.
-//
-// A panic of the parser counts as "cannot be verified". It is the one recover
-// of the program: the input is foreign, the parser is pure, and a crash would
-// come back with every redelivery.
-func verifyCMS(cms, data []byte, r *signedRange) (check SignatureCheck, detail string) {
-	defer func() {
-		if recover() != nil {
-			check, detail = SignatureUnverifiable, "signature cannot be parsed"
-		}
-	}()
-	if !slices.Contains([]string{"adbe.pkcs7.detached", "ETSI.CAdES.detached"}, r.subFilter) {
-		return SignatureUnverifiable, "signature is of an unsupported kind"
-	}
-	p7, err := pkcs7.Parse(cms)
-	if err != nil {
-		return SignatureUnverifiable, "signature cannot be parsed"
-	}
-	if len(p7.Content) > 0 || len(p7.Signers) == 0 || len(p7.Signers) > maxSigners {
-		return SignatureUnverifiable, "signature is not detached, or has no or too many signers"
-	}
-	signed := slices.Concat(data[:r.before], data[r.after:r.end])
-	for _, signer := range p7.Signers {
-		cert, err := pkcs7.GetCertFromCertsByIssuerAndSerial(p7.Certificates, signer.IssuerAndSerialNumber)
-		if err != nil || cert == nil {
-			return SignatureUnverifiable, "certificate of the signer is not enclosed"
-		}
-		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-			return SignatureUnverifiable, "key of the signer is too large"
-		}
-		if err := pkcs7.CheckSignatureWithContentType(cert, signer, signed, p7.ContentType); err != nil {
-			return judgeSignatureError(err)
-		}
-	}
-	return SignatureValid, ""
 }
 
 func judgeSignatureError(err error) (SignatureCheck, string) {
@@ -133,7 +178,7 @@ func judgeSignatureError(err error) (SignatureCheck, string) {
 // nestsDeep reports whether BER data nests deeper than CMS ever does. The
 // parser recurses and copies on each level.
 func nestsDeep(ber []byte) bool {
-	var ends []int // where the open definite values end; -1: at an end mark
+	var ends []int // where the open values end; -1: at an end mark
 	for at := 0; at < len(ber); {
 		for len(ends) > 0 && ends[len(ends)-1] >= 0 && at >= ends[len(ends)-1] {
 			ends = ends[:len(ends)-1]
@@ -148,7 +193,7 @@ func nestsDeep(ber []byte) bool {
 		}
 		constructed := ber[at]&0x20 != 0
 		next, end, ok := berHeader(ber, at)
-		if !ok {
+		if !ok || !constructed && end < 0 {
 			return false // the parser refuses it as well
 		}
 		if !constructed {

@@ -96,7 +96,11 @@ func TestEveryShapeAndLink(t *testing.T) {
 							Shape: shape, Links: links, Gzip: gzip, BasePath: "/aml",
 							ReadyAfter: amlsim.Fixed(7 * time.Second), ReportAfter: amlsim.Fixed(9 * time.Second),
 						})
-						for range 4 { // mixed draws a shape for each session
+						sessions := 1
+						if shape == amlsim.ShapeMixed {
+							sessions = 6 // a shape is drawn for each
+						}
+						for range sessions {
 							v, r, err := collect(t.Context(), c, tomas)
 							if err != nil {
 								t.Fatal(err)
