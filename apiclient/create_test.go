@@ -121,6 +121,9 @@ func TestACreationThatFailsOnTheWay(t *testing.T) {
 		want   Kind
 	}{
 		{"no connection", func(*http.Request) (*http.Response, error) { return nil, refused }, NotSent},
+		{"no connection in time", func(*http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}
+		}, NotSent},
 		{"connection closed after sending", func(r *http.Request) (*http.Response, error) {
 			gotConn(r)
 			return nil, io.EOF
@@ -141,6 +144,9 @@ func TestACreationThatFailsOnTheWay(t *testing.T) {
 			e := wantKind(t, err, tc.want)
 			if e.RequestID == "" {
 				t.Error("no request id")
+			}
+			if errors.Is(e, context.DeadlineExceeded) {
+				t.Error("looks as if the caller had stopped")
 			}
 		})
 	}

@@ -165,7 +165,9 @@ func safeCause(ctx context.Context, err error) error {
 	case errors.As(err, &ours):
 		return ours
 	case errors.As(err, &network):
-		return network
+		// Only its text: a dial timeout claims to be context.DeadlineExceeded,
+		// which here stands for a caller that was stopped.
+		return errors.New(network.Error())
 	case errors.As(err, &cert):
 		return cert
 	case errors.As(err, &record):

@@ -41,7 +41,11 @@ func (p *pause) check(now time.Time) *Error {
 	}
 	e := *p.err
 	e.RequestID = "" // of a request long ago
-	e.Err = fmt.Errorf("%w (not asked again for %s)", p.err.Err, p.until.Sub(now).Round(time.Millisecond))
+	left := p.until.Sub(now)
+	if e.RetryAfter != 0 {
+		e.RetryAfter = max(left, minRetryAfter)
+	}
+	e.Err = fmt.Errorf("%w (not asked again for %s)", p.err.Err, left.Round(time.Millisecond))
 	return &e
 }
 

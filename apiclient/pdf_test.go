@@ -51,6 +51,7 @@ func TestSignedReports(t *testing.T) {
 		{"changed behind the signature", flip(bytes.Index(file, []byte("0000000000 65535"))), SignatureInvalid},
 		{"signature of other bytes", other, SignatureInvalid},
 		{"something appended", append(bytes.Clone(file), "1 0 obj\nnull\nendobj\nstartxref\n9\n%%EOF\n"...), SignatureUnverifiable},
+		{"signature that is not the certificate's", forged(t, file), SignatureInvalid},
 		{"contents that are no hex", bytes.Replace(file, file[contents:contents+4], []byte("zzzz"), 1), SignatureUnverifiable},
 		{"contents that are empty", bytes.Replace(file, file[contents:contents+contentsDigits], bytes.Repeat([]byte("0"), contentsDigits), 1), SignatureUnverifiable},
 		{"contents that are no CMS", bytes.Replace(file, file[contents:contents+4], []byte("0402"), 1), SignatureUnverifiable},
@@ -75,6 +76,24 @@ func TestSignedReports(t *testing.T) {
 			}
 		})
 	}
+}
+
+// forged changes the last byte of the CMS structure, which is the signature's.
+func forged(t *testing.T, file []byte) []byte {
+	t.Helper()
+	file = bytes.Clone(file)
+	at := bytes.Index(file, []byte("/Contents <")) + len("/Contents <")
+	head, err := hex.DecodeString(string(file[at : at+8]))
+	if err != nil || head[0] != 0x30 || head[1] != 0x82 {
+		t.Fatalf("CMS begins with %x, %v", head, err)
+	}
+	last := at + 2*(4+(int(head[2])<<8|int(head[3]))) - 1
+	if file[last] == '0' {
+		file[last] = '1'
+	} else {
+		file[last] = '0'
+	}
+	return file
 }
 
 // emptied takes the signature out of a file again.

@@ -250,7 +250,9 @@ func TestTheTokenEndpointsRetryAfterIsKept(t *testing.T) {
 		}
 		time.Sleep(39 * time.Second)
 		_, err = c.Session(t.Context(), testRef)
-		wantKind(t, err, Throttled)
+		if e := wantKind(t, err, Throttled); e.RetryAfter != time.Second {
+			t.Errorf("Retry-After %s, a second before its end", e.RetryAfter)
+		}
 		time.Sleep(time.Second)
 		if _, err = c.Session(t.Context(), testRef); err != nil {
 			t.Error(err)
