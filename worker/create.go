@@ -25,6 +25,10 @@ const permitPatience = 3 * time.Second
 // create makes a session for the job whose record is from, stored at seq (0:
 // no record yet): the intent first, then the call, then its outcome.
 func (s *step) create(ctx context.Context, from Record, seq uint64) error {
+	if from.Query.TestNumber() && !s.cfg.AllowTestNumbers {
+		refused := &queue.JobError{Member: "ssn", Problem: "is a synthetic or aid number, which this environment refuses"}
+		return s.end(ctx, from, from.fail(s.clock.Now(), queue.InvalidJob, 0, refused.Error()), seq)
+	}
 	if err := s.permitted(Create); err != nil {
 		return s.createLater(ctx, from, seq, err)
 	}

@@ -20,6 +20,9 @@ const (
 	// how often one at its open-session limit asks whether it still is.
 	backlogEvery = 500 * time.Millisecond
 	openEvery    = time.Second
+	// reopenPause is how long after its opening, spread over the workers, the
+	// upstream is tried again.
+	reopenPause = 200 * time.Millisecond
 	// troublePause keeps a loop that meets errors from spinning.
 	troublePause = time.Second
 )
@@ -241,7 +244,7 @@ func (d *dispatcher) pause(ctx context.Context, what string, err error) {
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case errors.As(err, &closed):
-		_ = wait(ctx, jitter(closed.Until.Sub(d.clock.Now()), d.cfg.ID, 0))
+		_ = wait(ctx, closed.Until.Sub(d.clock.Now())+jitter(reopenPause, d.cfg.ID, 0))
 	default:
 		d.logger.Warn(what, zap.Error(err))
 		_ = wait(ctx, jitter(troublePause, d.cfg.ID, time.Now().Nanosecond()))

@@ -72,9 +72,6 @@ func (s *step) intake(ctx context.Context, d *queue.Delivery) error {
 		return fmt.Errorf("job message: %w", err)
 	}
 	job, err := queue.DecodeJob(d.Data)
-	if err == nil && job.TestNumber() && !s.cfg.AllowTestNumbers {
-		err = &queue.JobError{Member: "ssn", Problem: "is a synthetic or aid number, which this environment refuses"}
-	}
 	s.key = store.Key{Batch: string(batch), Job: string(job.ID)}
 	s.attempt = max(job.Attempt, 1)
 	if err != nil {
@@ -208,34 +205,25 @@ func (s *step) end(ctx context.Context, from, failed Record, seq uint64) error {
 	return s.follow(ctx, failed, seq)
 }
 
-// invalid ends a job message that cannot be a job. It is addressed by its own
-// id if it has a usable one that no other job has, else by its place in the
-// stream, so that neighbours are never touched.
+// invalid ends a job message that cannot be a job. Its failure is addressed by
+// its place in the stream and not by the id it claims: under that id a good job
+// may be on its way, which must not find its place taken.
 func (s *step) invalid(ctx context.Context, d *queue.Delivery, job queue.Job, problem error) error {
-	none := Record{Attempt: s.attempt, CustomerRef: job.CustomerRef, Traceparent: d.Header.Get("traceparent")}
-	failed := none.fail(s.clock.Now(), queue.InvalidJob, 0, problem.Error())
-	byPlace := store.Key{Batch: s.key.Batch, Job: fmt.Sprintf("invalid-%d", d.Sequence)}
-	if s.key.Job == "" {
-		s.key = byPlace
+	s.key.Job = fmt.Sprintf("invalid-%d", d.Sequence)
+	message := problem.Error()
+	if job.ID != "" {
+		message = fmt.Sprintf("%s (it claims the id %s)", message, job.ID)
 	}
-	for {
-		err := s.end(ctx, none, failed, 0)
-		if !errors.Is(err, errMoved) {
-			return err
-		}
-		rec, _, err := s.load(ctx)
-		if err != nil {
-			return err
-		}
-		if rec.State == Failed && rec.Failure.Reason == queue.InvalidJob {
-			s.attempt = rec.Attempt
-			return s.publish(ctx, rec) // this message came before
-		}
-		if s.key == byPlace {
-			return errIllegal
-		}
-		s.key = byPlace
+	bad := Record{Attempt: s.attempt, CustomerRef: job.CustomerRef, Traceparent: d.Header.Get("traceparent")}
+	err := s.end(ctx, bad, bad.fail(s.clock.Now(), queue.InvalidJob, 0, message), 0)
+	if !errors.Is(err, errMoved) {
+		return err
 	}
+	rec, _, err := s.load(ctx) // this message came before
+	if err != nil {
+		return err
+	}
+	return s.publish(ctx, rec)
 }
 
 // recordless handles a wake-up whose job has no record. The read may be stale;

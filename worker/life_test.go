@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -360,10 +361,14 @@ func TestHostileJobsFailVisiblyAndAlone(t *testing.T) {
 		if failed != 7 || len(got) != 12 {
 			t.Errorf("%d failures among %d outcomes", failed, len(got))
 		}
-		for _, id := range []queue.JobID{"own-id", "extra"} {
-			if _, ok := got[id]; !ok {
-				t.Errorf("failure of %s is not under its own id", id)
+		claimed := 0
+		for _, e := range got {
+			if f, err := e.Failure(); err == nil && strings.Contains(*f.Message, "claims the id own-id") && e.Subject == "C-9" {
+				claimed++
 			}
+		}
+		if claimed != 1 {
+			t.Errorf("%d failures tell the id and the reference of their message", claimed)
 		}
 		if e := got["job-1"]; e.Type != queue.TypeCompleted {
 			t.Error("a broken message took over a good job's id")
@@ -444,4 +449,33 @@ func TestOpenSessionsHoldNoGoroutine(t *testing.T) {
 		}
 		w.outcomes(3*time.Hour, jobs...)
 	})
+}
+
+// What was paid for is never thrown away: a session that fails or vanishes
+// after its document was stored leaves a result.
+func TestSessionThatEndsAfterItsDocumentLeavesAResult(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   amlsim.Action
+		want queue.ReportState
+	}{
+		{"fails", amlsim.Action{Kind: amlsim.ActLiteral, Entity: amlsim.EntitySession, Literal: "FAILED"}, queue.ReportFailed},
+		{"vanishes", amlsim.Action{Kind: amlsim.ActStatus, Status: 404}, queue.ReportExpired},
+		{"is gone after two hours", amlsim.Action{Kind: amlsim.ActStatus, Status: 410}, queue.ReportExpired},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fault := amlsim.Fault{Call: amlsim.CallSession, When: amlsim.When{From: time.Minute}, Do: c.do}
+			sim := amlsim.Config{ReadyAfter: amlsim.Fixed(time.Second), ReportAfter: amlsim.Fixed(5 * time.Hour), Faults: []amlsim.Fault{fault}}
+			inWorld(t, sim, func(w *world) {
+				job := person(1, true)
+				w.submit(job)
+				_, stop := w.start("w")
+				defer stop()
+				r := w.result(24*time.Hour, job)
+				if r.Report.State != c.want || len(r.Document) == 0 || r.SessionsCreated != 1 {
+					t.Errorf("report %s, want %s; %d sessions", r.Report.State, c.want, r.SessionsCreated)
+				}
+			})
+		})
+	}
 }

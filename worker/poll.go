@@ -85,9 +85,6 @@ func (s *step) gone(ctx context.Context, wk wake, err error) error {
 		wk.Poll++
 		return s.nextPoll(ctx, wk, missingDelay)
 	}
-	if wk.Document != nil {
-		return s.complete(ctx, wk, &Report{State: queue.ReportExpired})
-	}
 	status, message := whatWasSaid(err)
 	return s.giveUp(ctx, wk, queue.SessionNotFound, status, message)
 }
@@ -95,11 +92,11 @@ func (s *step) gone(ctx context.Context, wk wake, err error) error {
 // expired handles results that perished before they were fetched: what is
 // stored already makes a result, else the session is created anew.
 func (s *step) expired(ctx context.Context, wk wake) error {
-	if wk.Document != nil {
-		return s.complete(ctx, wk, &Report{State: queue.ReportExpired})
-	}
 	return s.conclude(ctx, wk, func(rec Record) Record {
 		now := s.clock.Now()
+		if rec.Document != nil {
+			return rec.finish(now, wk.Poll, rec.Document, &Report{State: queue.ReportExpired})
+		}
 		rec.Polls = 0
 		if rec.Expiries >= maxExpiries {
 			rec.Expiries++
@@ -116,9 +113,6 @@ func (s *step) nextPoll(ctx context.Context, wk wake, wait time.Duration) error 
 	now := s.clock.Now()
 	deadline := wk.CreatedAt.Add(s.cfg.SessionDeadline)
 	if !now.Before(deadline) {
-		if wk.Document != nil {
-			return s.complete(ctx, wk, &Report{State: queue.ReportLate})
-		}
 		return s.giveUp(ctx, wk, queue.SessionTimeout, 0, "the session was not ready by its deadline")
 	}
 	if wait <= 0 {
@@ -153,10 +147,23 @@ func (s *step) complete(ctx context.Context, wk wake, report *Report) error {
 	})
 }
 
-// giveUp makes the failure of a session that will bring nothing.
+// reportWithout is what has become of the report when a session ends for the
+// reason after its document was stored.
+var reportWithout = map[queue.Reason]queue.ReportState{
+	queue.SessionFailed:   queue.ReportFailed,
+	queue.SessionNotFound: queue.ReportExpired,
+	queue.SessionTimeout:  queue.ReportLate,
+}
+
+// giveUp ends a session that will bring nothing more: as a failure, or, when
+// its document is stored, as a result without a report. The record is asked
+// for the document, because a wake-up may be older than what it says.
 func (s *step) giveUp(ctx context.Context, wk wake, reason queue.Reason, status int, message string) error {
 	return s.conclude(ctx, wk, func(rec Record) Record {
 		rec.Polls = wk.Poll
+		if state, ok := reportWithout[reason]; ok && rec.Document != nil {
+			return rec.finish(s.clock.Now(), wk.Poll, rec.Document, &Report{State: state})
+		}
 		return rec.fail(s.clock.Now(), reason, status, message)
 	})
 }
