@@ -5,6 +5,7 @@ type grammar struct {
 	Config string `file:"never" placeholder:"FILE" help:"YAML file of settings; its keys are the names of the flags. A flag beats the environment, the environment beats the file."`
 	logSettings
 
+	Demo    demoCmd      `cmd:"" help:"Screen a sample portfolio from end to end in this one process."`
 	Worker  workerCmd    `cmd:"" help:"Screen what is queued, until stopped."`
 	Config_ configCmd    `cmd:"" name:"config" help:"Show or check the configuration."`
 	Setup   setupCmd     `cmd:"" help:"Make or update the streams, buckets and consumers in JetStream; never deletes."`

@@ -22,6 +22,9 @@ const (
 	minPerSecond = 1.0 / (24 * 60 * 60)
 )
 
+// perSecond is n times a second.
+func perSecond(n float64) frequency { return frequency{number: n, unit: 's'} }
+
 // maxFrequencyText bounds the text: no rate that a person means is longer.
 const maxFrequencyText = 20
 

@@ -41,6 +41,9 @@ func (s logSettings) logger(w io.Writer) *zap.Logger {
 
 // isTerminal reports whether a person is likely to read what is written to w.
 func isTerminal(w io.Writer) bool {
+	if p, shared := w.(*progress); shared {
+		w = p.out
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

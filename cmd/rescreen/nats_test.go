@@ -179,7 +179,7 @@ func TestReconnection(t *testing.T) {
 	s.WaitForShutdown()
 	select {
 	case <-gone:
-	case <-time.After(patience):
+	case <-time.After(longEnough):
 		t.Fatal("the end of the server is not noticed")
 	}
 	// Fails at once instead of being stored by somebody who has given up.
@@ -194,7 +194,7 @@ func TestReconnection(t *testing.T) {
 	defer func() { again.Shutdown(); again.WaitForShutdown() }()
 	select {
 	case <-back:
-	case <-time.After(patience):
+	case <-time.After(longEnough):
 		t.Fatal("no reconnection")
 	}
 	for _, want := range []string{"connected to NATS", "connection to NATS lost, reconnecting", "reconnected to NATS"} {

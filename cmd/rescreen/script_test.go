@@ -72,9 +72,9 @@ func startNATS(o *server.Options) (*server.Server, error) {
 	return s, nil
 }
 
-// patience is how long a script waits for something that takes milliseconds
+// longEnough is how long a script waits for something that takes milliseconds
 // on an idle machine.
-const patience = 30 * time.Second
+const longEnough = 30 * time.Second
 
 // daemon is a process that a script has started, and what it has written.
 type daemon struct {
@@ -149,7 +149,7 @@ func scriptAwait(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: await NAME VAR REGEXP")
 	}
 	d, want := daemons(ts)[args[0]], regexp.MustCompile(args[2])
-	timeout := time.After(patience)
+	timeout := time.After(longEnough)
 	for {
 		lines, more := d.written()
 		for _, line := range lines {
@@ -163,7 +163,7 @@ func scriptAwait(ts *testscript.TestScript, _ bool, args []string) {
 		case <-d.done:
 			ts.Fatalf("%s ended without %q:\n%s", args[0], args[2], strings.Join(lines, "\n"))
 		case <-timeout:
-			ts.Fatalf("%s did not write %q in %v:\n%s", args[0], args[2], patience, strings.Join(lines, "\n"))
+			ts.Fatalf("%s did not write %q in %v:\n%s", args[0], args[2], longEnough, strings.Join(lines, "\n"))
 		}
 	}
 }
@@ -179,8 +179,8 @@ func scriptSignal(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(d.cmd.Process.Signal(signals[args[1]]))
 	select {
 	case <-d.done:
-	case <-time.After(patience):
-		ts.Fatalf("%s still runs %v after SIG%s", args[0], patience, args[1])
+	case <-time.After(longEnough):
+		ts.Fatalf("%s still runs %v after SIG%s", args[0], longEnough, args[1])
 	}
 	_ = d.cmd.Wait() // its error is the exit code, looked at below
 	lines, _ := d.written()

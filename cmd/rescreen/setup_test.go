@@ -231,7 +231,7 @@ func TestSetupWithoutJetStream(t *testing.T) {
 	}
 	s.Start()
 	defer func() { s.Shutdown(); s.WaitForShutdown() }()
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(longEnough) {
 		t.Fatal("nats-server is not ready")
 	}
 	_, err = setup(t.Context(), dialJetStream(t, s.ClientURL()), setupOptions{})
@@ -297,14 +297,14 @@ func startCluster(t *testing.T) string {
 		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 		servers = append(servers, s)
 	}
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(longEnough); ; {
 		ready := !slices.ContainsFunc(servers, func(s *server.Server) bool { return !s.JetStreamIsCurrent() }) &&
 			slices.ContainsFunc(servers, func(s *server.Server) bool { return s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) == 3 })
 		if ready {
 			return servers[0].ClientURL()
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no JetStream leader with three peers after %v", patience)
+			t.Fatalf("no JetStream leader with three peers after %v", longEnough)
 		}
 		<-time.After(10 * time.Millisecond) // the server offers nothing to wait on
 	}
