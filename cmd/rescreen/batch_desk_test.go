@@ -98,16 +98,17 @@ func (w *batchWorld) acknowledgeAll(ctx context.Context, batch queue.BatchID) (j
 	}
 }
 
-// takeAll takes the batch's jobs off the stream and waits until they are gone:
-// nobody answers an acknowledgement.
-func (w *batchWorld) takeAll(t testing.TB, batch queue.BatchID) []queue.JobID {
+// takeAll takes the batch's jobs off the stream until none is left: a consumer
+// offers a job some moments after it was published, and nobody answers an
+// acknowledgement.
+func (w *batchWorld) takeAll(t testing.TB, batch queue.BatchID) (jobs []queue.JobID) {
 	t.Helper()
-	jobs, err := w.acknowledgeAll(t.Context(), batch)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for deadline := time.Now().Add(longEnough); w.queued(t, batch) > 0; {
-		if time.Now().After(deadline) {
+		taken, err := w.acknowledgeAll(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if jobs = append(jobs, taken...); time.Now().After(deadline) {
 			t.Fatalf("%d jobs of %s are left", w.queued(t, batch), batch)
 		}
 	}
