@@ -15,6 +15,11 @@ import (
 // fetched: a transfer may break, a broken original stays broken.
 const maxSpoiled = 5
 
+// maxListBytes bounds the names of the lists searched that record, wake-up and
+// result repeat: a message that is too large could never be stored. The lists
+// known have 20 bytes each.
+const maxListBytes = 16 << 10
+
 // errDocument is returned for a JSON result that cannot be read as one.
 var errDocument = errors.New("document cannot be used")
 
@@ -87,7 +92,7 @@ func (s *step) fetchDocument(ctx context.Context, wk *wake, link string) error {
 	if doc.SHA256, err = s.keepEvidence(ctx, data); err != nil {
 		return err
 	}
-	wk.Document, s.document = doc, data
+	wk.Document, s.document, s.documentSHA256 = doc, data, doc.SHA256
 	return nil
 }
 
@@ -193,6 +198,9 @@ func examine(data []byte) (*Document, error) {
 	}
 	found := view.Screening()
 	doc := &Document{Bytes: int64(len(data)), Found: queue.Undetermined, PEPHits: found.PEPHits, SanctionHits: found.SanctionHits, Lists: found.Lists}
+	if textBytes(doc.Lists) > maxListBytes {
+		doc.Lists = nil
+	}
 	switch {
 	case found.Hit():
 		doc.Found = queue.Hit
@@ -200,4 +208,12 @@ func examine(data []byte) (*Document, error) {
 		doc.Found = queue.Clear
 	}
 	return doc, nil
+}
+
+func textBytes(texts []string) int {
+	sum := 0
+	for _, t := range texts {
+		sum += len(t)
+	}
+	return sum
 }

@@ -79,7 +79,7 @@ func (s *step) createLater(ctx context.Context, rec Record, seq uint64, why erro
 	case !errors.Is(why, errNoPermit):
 		return why
 	}
-	if seq == 0 || rec.Attempt != s.attempt || rec.State == none {
+	if rec.State == none {
 		queued := rec.queueAgain(now, at)
 		newSeq, err := s.commit(ctx, rec, queued, seq)
 		if err != nil {
@@ -149,28 +149,32 @@ func (s *step) created(ctx context.Context, rec Record, seq uint64, id apiclient
 // orphaned records a session that nobody polls in the record of its job, and
 // goes on from there.
 func (s *step) orphaned(ctx context.Context, id apiclient.SessionID) error {
-	s.counts.orphans.Add(1)
+	var err error
 	for range maxRestarts {
-		rec, seq, err := s.load(ctx)
-		if err != nil {
-			return err
+		var rec Record
+		var seq uint64
+		if rec, seq, err = s.load(ctx); err != nil {
+			break
 		}
-		if rec.Attempt != s.attempt || rec.State.terminal() {
-			s.log().Warn("session created in vain, its job had ended", zap.String("session", string(id)))
+		if rec.Session == id { // its commit was stored, and somebody has written on top of it
 			return s.advance(ctx, rec, seq, nil)
 		}
-		s.log().Warn("session created in vain, its job went on without it", zap.String("session", string(id)))
-		kept := rec.withOrphan(id)
-		newSeq, err := s.commit(ctx, rec, kept, seq)
-		if errors.Is(err, errMoved) {
-			continue
+		if rec.Attempt == s.attempt && !rec.State.terminal() {
+			kept := rec.withOrphan(id)
+			if seq, err = s.commit(ctx, rec, kept, seq); errors.Is(err, errMoved) {
+				continue
+			}
+			if err != nil {
+				break
+			}
+			rec = kept
 		}
-		if err != nil {
-			return err
-		}
-		return s.follow(ctx, kept, newSeq)
+		s.counts.orphans.Add(1)
+		s.log().Warn("session created in vain, its job went on without it", zap.String("session", string(id)), zap.String("state", string(rec.State)))
+		return s.advance(ctx, rec, seq, nil)
 	}
-	return errMoved
+	s.log().Error("orphaned session could not be stored", zap.String("session", string(id)), zap.Error(err))
+	return err
 }
 
 // notCreated queues the job again: the call provably created nothing. What the
@@ -223,7 +227,8 @@ func (s *step) closes(err error) (until time.Time, closes bool) {
 var errNoPermit = errors.New("no permit in time")
 
 // permitted takes a permit of the class unless the step came with one. Only
-// creates give up: for fetches and polls there is nothing to go back to.
+// creates give up: for fetches and polls there is nothing to go back to. A
+// create needs a slot of its kind besides.
 func (s *step) permitted(c Class) error {
 	if s.permit[c] > 0 {
 		return nil
@@ -231,6 +236,9 @@ func (s *step) permitted(c Class) error {
 	ctx := s.stop
 	if c == Create {
 		s.permits.Return(Poll, s.takeHeld(Poll))
+		if !s.mayCreate() {
+			return errNoPermit
+		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, permitPatience, errNoPermit)
 		defer cancel()
@@ -241,6 +249,14 @@ func (s *step) permitted(c Class) error {
 		return errStopping
 	}
 	return err
+}
+
+// mayCreate makes the step's slot one for creates, if one of those is free.
+func (s *step) mayCreate() bool {
+	if s.tier == collecting && s.slots.raise() {
+		s.tier = creating
+	}
+	return s.tier != collecting
 }
 
 // takeHeld uses up the permits of the class that the step came with.

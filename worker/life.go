@@ -35,25 +35,28 @@ type step struct {
 	// message names the message that started the step, for law 10.
 	message    string
 	deliveries uint64 // of this message, this one included
-	struck     bool   // a strike was written for this delivery
+	struck     bool   // a strike may have been written for this delivery
 	// tries is how often a wake-up for a create found no permit.
 	tries int
-	// permits in hand by class: taken before the message was.
-	permit map[Class]int
-	// document holds the bytes fetched in this step, so that publishing need
-	// not read them back.
-	document []byte
+	// tier is which slot the step holds, permit the permits by class: both were
+	// taken before the message was.
+	tier   tier
+	permit [classes]int
+	// document holds the bytes fetched in this step, stored under their hash, so
+	// that publishing need not read them back.
+	document       []byte
+	documentSHA256 string
 	// stop ends as soon as the worker stops; what may be long in coming, like
 	// a permit, is waited for under it.
 	stop context.Context
 }
 
-func (w *Worker) newStep(d *queue.Delivery) *step {
+func (w *Worker) newStep(stop context.Context, d *queue.Delivery) *step {
 	return &step{
 		Worker:     w,
 		message:    fmt.Sprintf("%s:%d", d.Stream, d.Sequence),
 		deliveries: d.Delivered,
-		permit:     make(map[Class]int),
+		stop:       stop,
 	}
 }
 
@@ -142,23 +145,14 @@ func (s *step) advance(ctx context.Context, rec Record, seq uint64, fresh *Recor
 	case rec.Attempt < s.attempt:
 		return s.fromEarlier(ctx, rec, seq, fresh)
 	}
-	switch rec.State {
-	case Queued:
-		if fresh != nil {
-			return s.park(ctx, wakeFor(rec, seq), rec.NotBefore)
-		}
+	now := s.clock.Now()
+	switch {
+	case rec.State == Queued && fresh == nil && !now.Before(rec.NotBefore):
 		return s.create(ctx, rec, seq)
-	case Creating:
-		if deadline := rec.Since.Add(CreateClaim); s.clock.Now().Before(deadline) {
-			return s.park(ctx, wakeFor(rec, seq), deadline)
-		}
+	case rec.State == Creating && !now.Before(rec.Since.Add(CreateClaim)):
 		return s.createAgain(ctx, rec, seq)
-	case Waiting:
-		return s.nextPoll(ctx, wakeFor(rec, seq), 0)
-	case Done, Failed:
-		return s.publish(ctx, rec)
 	}
-	return errUnknownState
+	return s.follow(ctx, rec, seq)
 }
 
 // fromEarlier handles a message of a later attempt than the record's. A failed
@@ -176,12 +170,15 @@ func (s *step) fromEarlier(ctx context.Context, rec Record, seq uint64, fresh *R
 	case fresh != nil && rec.State == Done:
 		s.log().Warn("job has its result already, later attempt dropped", zap.Int("done_attempt", rec.Attempt))
 		return nil
+	case fresh != nil:
+		return errEarlier
 	}
 	return errStale
 }
 
-// follow does what a committed record implies (law 3): the next wake-up of an
-// open job, the outcome of an ended one.
+// follow does what a record implies (law 3): the next wake-up of an open job,
+// the outcome of an ended one. A session past its deadline gets its poll, too:
+// what the API says then decides.
 func (s *step) follow(ctx context.Context, rec Record, seq uint64) error {
 	switch rec.State {
 	case Queued:
@@ -189,7 +186,7 @@ func (s *step) follow(ctx context.Context, rec Record, seq uint64) error {
 	case Creating:
 		return s.park(ctx, wakeFor(rec, seq), rec.Since.Add(CreateClaim))
 	case Waiting:
-		return s.nextPoll(ctx, wakeFor(rec, seq), 0)
+		return s.parkPoll(ctx, wakeFor(rec, seq), 0)
 	case Done, Failed:
 		return s.publish(ctx, rec)
 	}
@@ -219,11 +216,14 @@ func (s *step) invalid(ctx context.Context, d *queue.Delivery, job queue.Job, pr
 	if !errors.Is(err, errMoved) {
 		return err
 	}
-	rec, _, err := s.load(ctx) // this message came before
+	rec, seq, err := s.load(ctx)
 	if err != nil {
 		return err
 	}
-	return s.publish(ctx, rec)
+	if rec.State != Failed || rec.Failure.Reason != queue.InvalidJob { // else this message came before
+		s.log().Error("message is no job, and a job has the id its failure would have", zap.String("problem", message))
+	}
+	return s.follow(ctx, rec, seq)
 }
 
 // recordless handles a wake-up whose job has no record. The read may be stale;
@@ -265,10 +265,10 @@ func (s *step) strike(ctx context.Context, fresh *Record) (ended bool, err error
 	if rec.State == none {
 		next.State, next.Since, next.NotBefore = Queued, s.clock.Now(), s.clock.Now()
 	}
+	s.struck = true // also when the outcome of the commit is unknown
 	if _, err := s.commit(ctx, rec, next, seq); err != nil && !errors.Is(err, errMoved) {
 		return false, err
 	}
-	s.struck = true
 	return false, nil
 }
 

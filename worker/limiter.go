@@ -25,7 +25,7 @@ type Limiter struct {
 	create   *rate.Limiter
 	requests *rate.Limiter
 	until    time.Time     // closed until then, server's time
-	waiting  [3]int        // callers of Take by class
+	waiting  [classes]int  // callers of Take by class
 	changed  chan struct{} // closed and replaced when a waiter should look again
 }
 

@@ -17,23 +17,31 @@ import (
 func (s *step) publish(ctx context.Context, rec Record) error {
 	ctx, cancel := lasting(ctx, storeTimeout)
 	defer cancel()
-	value, err := s.event(ctx, rec)
-	if err != nil {
-		return err
+	out := store.Outcome{Key: s.key, Attempt: rec.Attempt, Failed: rec.State == Failed, Traceparent: rec.Traceparent}
+	err := s.publishEvent(ctx, rec, out, s.cfg.MaxEventBytes)
+	if errors.Is(err, store.ErrRefused) && rec.State == Done {
+		// The stream takes less than the server does. The document can be
+		// read from the evidence; a job that is done cannot fail any more.
+		err = s.publishEvent(ctx, rec, out, smallEvent)
 	}
-	err = s.outcomes.Publish(ctx, store.Outcome{
-		Key:         s.key,
-		Attempt:     rec.Attempt,
-		Failed:      rec.State == Failed,
-		Value:       value,
-		Traceparent: rec.Traceparent,
-	})
 	if err != nil {
 		return fmt.Errorf("publish outcome: %w", err)
 	}
 	s.counts.ended(rec)
 	s.log().Info("job "+string(rec.State), outcomeFields(rec)...)
 	return nil
+}
+
+// smallEvent is enough for a result without its document, in bytes: its lists
+// have maxListBytes, perhaps each byte escaped.
+const smallEvent = 8 * maxListBytes
+
+// publishEvent publishes the event of at most limit bytes.
+func (s *step) publishEvent(ctx context.Context, rec Record, out store.Outcome, limit int) (err error) {
+	if out.Value, err = s.event(ctx, rec, limit); err != nil {
+		return err
+	}
+	return s.outcomes.Publish(ctx, out)
 }
 
 // outcomeFields is what a log line may say about an outcome: no hit, no person.
@@ -48,15 +56,15 @@ func outcomeFields(rec Record) []zap.Field {
 	return fields
 }
 
-// event is the CloudEvent of an ended record.
-func (s *step) event(ctx context.Context, rec Record) ([]byte, error) {
+// event is the CloudEvent of an ended record, of at most limit bytes.
+func (s *step) event(ctx context.Context, rec Record, limit int) ([]byte, error) {
 	meta := queue.EventMeta{
 		APIEnv:      s.cfg.APIEnv,
 		Batch:       queue.BatchID(s.key.Batch),
 		Job:         queue.JobID(s.key.Job),
 		Attempt:     rec.Attempt,
 		Subject:     rec.CustomerRef,
-		MaxBytes:    s.cfg.MaxEventBytes,
+		MaxBytes:    limit,
 		Time:        rec.Since,
 		Traceparent: rec.Traceparent,
 	}
@@ -64,7 +72,7 @@ func (s *step) event(ctx context.Context, rec Record) ([]byte, error) {
 		return queue.EncodeFailure(meta, failureOf(rec))
 	}
 	result := resultOf(rec)
-	document, err := s.documentOf(ctx, rec)
+	document, err := s.documentOf(ctx, rec, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +88,12 @@ func (s *step) event(ctx context.Context, rec Record) ([]byte, error) {
 
 // documentOf returns the bytes of the document: as fetched in this step, else
 // from the evidence. Evidence whose time is up leaves the result without it.
-func (s *step) documentOf(ctx context.Context, rec Record) ([]byte, error) {
-	if s.document != nil {
-		return s.document, nil
-	}
-	if rec.Document.Bytes > int64(s.cfg.MaxEventBytes) {
+func (s *step) documentOf(ctx context.Context, rec Record, limit int) ([]byte, error) {
+	if rec.Document.Bytes > int64(limit) {
 		return nil, nil
+	}
+	if s.documentSHA256 == rec.Document.SHA256 { // else another step's document came first
+		return s.document, nil
 	}
 	data, err := s.evidence.Get(ctx, rec.Document.SHA256)
 	if errors.Is(err, store.ErrNotFound) {

@@ -17,6 +17,8 @@ const (
 	Poll
 	// Create makes a session, which costs money.
 	Create
+	// classes is how many there are.
+	classes = int(Create) + 1
 )
 
 // String returns the class as logs and metrics name it.

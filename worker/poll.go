@@ -110,20 +110,26 @@ func (s *step) expired(ctx context.Context, wk wake) error {
 // nextPoll parks the next poll after wait (0: as planned), unless the session
 // has had its time.
 func (s *step) nextPoll(ctx context.Context, wk wake, wait time.Duration) error {
-	now := s.clock.Now()
-	deadline := wk.CreatedAt.Add(s.cfg.SessionDeadline)
-	if !now.Before(deadline) {
+	if !s.clock.Now().Before(s.deadline(wk)) {
 		return s.giveUp(ctx, wk, queue.SessionTimeout, 0, "the session was not ready by its deadline")
 	}
+	return s.parkPoll(ctx, wk, wait)
+}
+
+// parkPoll parks the next poll after wait (0: as planned), at the latest for
+// the session's deadline.
+func (s *step) parkPoll(ctx context.Context, wk wake, wait time.Duration) error {
 	if wait <= 0 {
 		wait = s.plan.Delay(s.key.String(), wk.Poll)
 	}
-	at := now.Add(wait)
-	if at.After(deadline) {
+	at := s.clock.Now().Add(wait)
+	if deadline := s.deadline(wk); at.After(deadline) {
 		at = deadline
 	}
 	return s.park(ctx, wk, at)
 }
+
+func (s *step) deadline(wk wake) time.Time { return wk.CreatedAt.Add(s.cfg.SessionDeadline) }
 
 // pollFrom parks the next poll for when the upstream opens again, spread so
 // that not all sessions come back in the same second.

@@ -56,8 +56,9 @@ func allowed(from, to State) bool {
 // terminal reports whether s is a final state.
 func (s State) terminal() bool { return s == Done || s == Failed }
 
-// errUnknownState is returned for a record that this version cannot read. The
-// job is left alone: a newer worker knows what to do with it.
+// errUnknownState is returned for a record that this version cannot read, or
+// in which something is missing that its state needs. The job is left alone: a
+// newer worker knows what to do with it.
 var errUnknownState = errors.New("record in a state unknown to this version")
 
 // Record is the one authority on a job: what has happened and what may happen
@@ -159,10 +160,25 @@ func decodeRecord(value []byte) (Record, error) {
 	if err := json.Unmarshal(value, &r); err != nil {
 		return Record{}, fmt.Errorf("decode record: %w", err)
 	}
-	if _, known := transitions[r.State]; !known || r.State == none {
+	if !r.whole() {
 		return Record{}, errUnknownState
 	}
 	return r, nil
+}
+
+// whole reports whether r holds what every step of its state relies on.
+func (r Record) whole() bool {
+	switch r.State {
+	case Queued, Creating:
+		return r.Query != nil
+	case Waiting:
+		return r.Query != nil && r.Session != "" && !r.CreatedAt.IsZero()
+	case Done:
+		return r.Document != nil && r.Report != nil
+	case Failed:
+		return r.Failure != nil
+	}
+	return false
 }
 
 // fail turns r into the failed record it becomes at now.

@@ -17,9 +17,10 @@ import (
 // repairRegister holds the claim on the repair and its place in the records.
 const repairRegister = "repair"
 
-// repairLease is how long a claim holds without being renewed; it is renewed
-// with every saved place.
-const repairLease = 30 * time.Second
+// leasePasses is for how many pauses between two passes a claim holds without
+// being renewed: whoever repairs keeps at it, because what it remembers is
+// worth nothing to the next one.
+const leasePasses = 3
 
 // repairClaim is the register's value. One worker at a time repairs; when it
 // dies its claim expires, and the next goes on from the saved place.
@@ -76,7 +77,8 @@ func (r *repair) take(ctx context.Context) (bool, error) {
 	var found repairClaim
 	if err == nil {
 		if err := json.Unmarshal(value, &found); err != nil {
-			return false, fmt.Errorf("decode repair claim: %w", err)
+			r.logger.Error("repair claim cannot be read, begun anew", zap.Error(err))
+			found = repairClaim{}
 		}
 		if found.Holder != r.cfg.ID && r.clock.Now().Before(found.Until) {
 			return false, nil
@@ -99,7 +101,7 @@ func (r *repair) renew(ctx context.Context) error {
 	for seq := range r.open {
 		r.claim.Floor = min(r.claim.Floor, seq-1)
 	}
-	r.claim.Holder, r.claim.Until = r.cfg.ID, r.clock.Now().Add(repairLease)
+	r.claim.Holder, r.claim.Until = r.cfg.ID, r.clock.Now().Add(r.lease())
 	value, err := json.Marshal(r.claim)
 	if err != nil {
 		return fmt.Errorf("encode repair claim: %w", err)
@@ -109,6 +111,8 @@ func (r *repair) renew(ctx context.Context) error {
 	}
 	return nil
 }
+
+func (r *repair) lease() time.Duration { return leasePasses * r.cfg.RepairEvery }
 
 // recordsPass looks again at what was open, then, in the order of writing, at
 // what is new, up to the first record that is younger than RepairAge.
@@ -123,9 +127,7 @@ func (r *repair) recordsPass(ctx context.Context) error {
 		case err != nil:
 			return err
 		default:
-			if err := r.look(ctx, rec); err != nil {
-				return err
-			}
+			r.look(ctx, rec)
 		}
 	}
 	for {
@@ -136,9 +138,7 @@ func (r *repair) recordsPass(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.look(ctx, rec); err != nil {
-			return err
-		}
+		r.look(ctx, rec)
 		r.checked = rec.Seq
 	}
 }
@@ -150,7 +150,7 @@ func (r *repair) next(ctx context.Context, pace *time.Ticker, after uint64) (sto
 	case <-ctx.Done():
 		return store.Record{}, ctx.Err()
 	}
-	if r.claim.Until.Sub(r.clock.Now()) < repairLease/2 {
+	if r.claim.Until.Sub(r.clock.Now()) < r.lease()/2 {
 		if err := r.renew(ctx); err != nil {
 			return store.Record{}, err
 		}
@@ -162,18 +162,18 @@ func (r *repair) next(ctx context.Context, pace *time.Ticker, after uint64) (sto
 	return rec, nil
 }
 
-// look sees to one record and remembers whether it is still open.
-func (r *repair) look(ctx context.Context, rec store.Record) error {
+// look sees to one record and remembers it unless it has ended. One that cannot
+// be repaired now must not keep the others from it: it is looked at again.
+func (r *repair) look(ctx context.Context, rec store.Record) {
 	ended, err := r.record(ctx, rec)
-	if err != nil {
-		return err
+	if err != nil && ctx.Err() == nil {
+		r.logger.Warn("repair", zap.Stringer("record", rec.Key), zap.Error(err))
 	}
 	if ended {
 		delete(r.open, rec.Seq)
 	} else {
 		r.open[rec.Seq] = struct{}{}
 	}
-	return nil
 }
 
 // record sets one job going again if nothing else will, and reports
@@ -185,10 +185,9 @@ func (r *repair) record(ctx context.Context, stored store.Record) (ended bool, e
 		return false, nil // a newer worker's
 	}
 	if err != nil {
-		r.logger.Error("record cannot be read", zap.Stringer("key", stored.Key), zap.Error(err))
-		return false, nil
+		return false, err
 	}
-	s := &step{Worker: r.Worker, key: stored.Key, attempt: rec.Attempt, stop: ctx, permit: make(map[Class]int)}
+	s := &step{Worker: r.Worker, key: stored.Key, attempt: rec.Attempt, stop: ctx}
 	if rec.State.terminal() {
 		out, err := r.outcomes.Exists(ctx, stored.Key, rec.Attempt, rec.State == Failed)
 		if err != nil || out {

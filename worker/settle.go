@@ -22,6 +22,8 @@ const (
 	troubleDelay = 5 * time.Second
 	// Something nobody foresaw.
 	puzzleDelay = 10 * time.Second
+	// An earlier attempt takes seconds to hours to end.
+	earlierDelay = 30 * time.Second
 )
 
 var (
@@ -31,6 +33,9 @@ var (
 	// errStale is returned when what was read cannot be what is: a wake-up
 	// without a record, or a record of an attempt before the message's.
 	errStale = errors.New("record is behind its message")
+	// errEarlier is returned when a job is queued again while its earlier
+	// attempt is still open.
+	errEarlier = errors.New("earlier attempt is still open")
 	// errMoved is returned when a commit found the record changed by somebody
 	// else: start again from the record as it is now.
 	errMoved = errors.New("record moved on")
@@ -62,6 +67,8 @@ func endingOf(err error) ending {
 		return ending{orderly: true, level: (*zap.Logger).Debug}
 	case errors.Is(err, errStale):
 		return ending{delay: staleDelay, orderly: true, level: (*zap.Logger).Info}
+	case errors.Is(err, errEarlier):
+		return ending{delay: earlierDelay, orderly: true, level: (*zap.Logger).Info}
 	case errors.Is(err, errUnknownState):
 		// A newer worker takes it; this one keeps its hands off.
 		return ending{delay: puzzleDelay, orderly: true, level: (*zap.Logger).Warn}

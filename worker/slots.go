@@ -8,52 +8,86 @@ import (
 	"rescreen/queue"
 )
 
-// slots bounds how many steps run at a time, and how many of them may be
-// creates: a quarter always stays for what is already paid for.
+// A tier is what a slot may be used for. Each has all that the next one has, and
+// a quarter of all slots more.
+type tier int
+
+const (
+	// collecting is for polls and fetches: what is paid for comes first.
+	collecting tier = iota
+	// creating is for jobs that have waited for their create call before.
+	creating
+	// starting is for new jobs.
+	starting
+	tiers = int(starting) + 1
+)
+
+// slots bounds how many steps run at a time, and how many of them at most are
+// of a tier. A slot of a tier takes a place in its own ring and in those of the
+// tiers before.
 type slots struct {
-	all, creates chan struct{}
+	rings [tiers]chan struct{}
 }
 
 func newSlots(n int) slots {
-	return slots{all: make(chan struct{}, n), creates: make(chan struct{}, max(1, n-max(1, n/4)))}
+	var s slots
+	for t := range s.rings {
+		s.rings[t] = make(chan struct{}, max(1, n-t*max(1, n/4)))
+	}
+	return s
 }
 
-// take waits for one slot and takes up to limit of them. For creates it takes
-// as many create places too.
-func (s slots) take(ctx context.Context, create bool, limit int) (int, error) {
-	if create {
-		if err := acquire(ctx, s.creates); err != nil {
-			return 0, err
+// take waits for one slot. It waits for the places of its own tier first, so
+// that nobody who waits takes anything from the tiers before.
+func (s slots) take(ctx context.Context, t tier) error {
+	for r := t; r >= collecting; r-- {
+		if err := acquire(ctx, s.rings[r]); err != nil {
+			s.leave(t, r+1)
+			return err
 		}
 	}
-	if err := acquire(ctx, s.all); err != nil {
-		if create {
-			<-s.creates
-		}
-		return 0, err
-	}
-	n := 1
-	for ; n < limit; n++ {
-		if create && !tryAcquire(s.creates) {
-			break
-		}
-		if !tryAcquire(s.all) {
-			if create {
-				<-s.creates
-			}
-			break
-		}
-	}
-	return n, nil
+	return nil
 }
+
+// more takes up to n slots that are free now and returns how many.
+func (s slots) more(t tier, n int) int {
+	for i := range n {
+		for r := t; r >= collecting; r-- {
+			if !tryAcquire(s.rings[r]) {
+				s.leave(t, r+1)
+				return i
+			}
+		}
+	}
+	return max(n, 0)
+}
+
+// raise makes a slot for collecting one for creating, if one of those is free.
+func (s slots) raise() bool { return tryAcquire(s.rings[creating]) }
+
+// free is how many slots of the tier more would bring.
+func (s slots) free(t tier) int {
+	n := cap(s.rings[collecting])
+	for _, ring := range s.rings[:t+1] {
+		n = min(n, cap(ring)-len(ring))
+	}
+	return n
+}
+
+// creates is how many slots are held by steps that may create.
+func (s slots) creates() int { return len(s.rings[creating]) }
 
 // release gives n slots back.
-func (s slots) release(create bool, n int) {
+func (s slots) release(t tier, n int) {
 	for range n {
-		<-s.all
-		if create {
-			<-s.creates
-		}
+		s.leave(t, collecting)
+	}
+}
+
+// leave gives up one place in each ring from one tier down to another.
+func (s slots) leave(from, to tier) {
+	for r := from; r >= to; r-- {
+		<-s.rings[r]
 	}
 }
 
