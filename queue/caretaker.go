@@ -67,9 +67,15 @@ func (c *Caretaker) Retire(ctx context.Context) ([]BatchID, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The stream knows a job that was just published before its consumer does,
+	// and keeps those in somebody's hands.
+	stored, err := c.jobs.Stored(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var retired []BatchID
 	for _, b := range served {
-		if b.Batch == DefaultBatch || b.Pending > 0 || b.AckPending > 0 {
+		if b.Batch == DefaultBatch || stored[b.Batch] > 0 {
 			continue
 		}
 		over, err := c.over(ctx, b.Batch)

@@ -21,6 +21,20 @@ func caretaker(t *testing.T) (jetstream.JetStream, *queue.Jobs, *queue.Batches, 
 	return js, jobs, batches, queue.NewCaretaker(jobs, batches)
 }
 
+// gone waits until the stream is empty: nobody waits for an ack.
+func gone(t *testing.T, jobs *queue.Jobs) {
+	t.Helper()
+	for ctx := patiently(t); ; {
+		stored, err := jobs.Stored(ctx)
+		if err != nil {
+			t.Fatalf("the stream holds %v, %v", stored, err)
+		}
+		if len(stored) == 0 {
+			return
+		}
+	}
+}
+
 func TestStrayBatchIsAdopted(t *testing.T) {
 	js, jobs, batches, care := caretaker(t)
 	for _, batch := range []string{"stray", "default", "Not-A-Batch"} {
@@ -81,17 +95,12 @@ func TestConsumerGoesOnlyWhenItsBatchIsDrained(t *testing.T) {
 		}
 	}
 	retire("b2") // ended; b0 is still being submitted, b1 has a job
-	held, err := jobs.Pull(t.Context(), submitted, 1)
-	if err != nil || len(held) != 1 {
-		t.Fatal(len(held), err)
-	}
+	held := pullAll(t, jobs, submitted, 1)
 	retire() // its job is in somebody's hands
 	if err := held[0].Ack(); err != nil {
 		t.Fatal(err)
 	}
-	if err := js.Conn().Flush(); err != nil {
-		t.Fatal(err)
-	}
+	gone(t, jobs)
 	retire(submitted)
 }
 
@@ -103,16 +112,10 @@ func TestStrayBatchKeepsItsConsumerWhileItIsFresh(t *testing.T) {
 	if _, err := care.Adopt(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	held, err := jobs.Pull(t.Context(), "stray", 1)
-	if err != nil || len(held) != 1 {
-		t.Fatal(len(held), err)
-	}
-	if err := held[0].Ack(); err != nil {
+	if err := pullAll(t, jobs, "stray", 1)[0].Ack(); err != nil {
 		t.Fatal(err)
 	}
-	if err := js.Conn().Flush(); err != nil {
-		t.Fatal(err)
-	}
+	gone(t, jobs)
 	if got, err := care.Retire(t.Context()); err != nil || len(got) != 0 {
 		t.Errorf("retires %v, %v", got, err)
 	}

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -13,6 +14,15 @@ import (
 	"rescreen/queue/queuetest"
 )
 
+// patiently bounds what has to succeed; the client's own five seconds are not
+// enough on a machine that is busy with something else.
+func patiently(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // broker starts an embedded server with the streams of the package and
 // returns a connection to it.
 func broker(t testing.TB) jetstream.JetStream {
@@ -20,11 +30,11 @@ func broker(t testing.TB) jetstream.JetStream {
 	s := server(t)
 	js := client(t, s)
 	for _, cfg := range queue.Streams(queue.Options{}) {
-		if _, err := js.CreateStream(t.Context(), cfg); err != nil {
+		if _, err := js.CreateStream(patiently(t), cfg); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := js.CreateKeyValue(t.Context(), queue.BatchesBucketConfig(queue.Options{})); err != nil {
+	if _, err := js.CreateKeyValue(patiently(t), queue.BatchesBucketConfig(queue.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	return js
@@ -57,11 +67,11 @@ func client(t testing.TB, s *natsembed.Server) jetstream.JetStream {
 // openJobs returns the job stream with the consumer of a batch.
 func openJobs(t testing.TB, js jetstream.JetStream, batch queue.BatchID, opts ...queue.ConsumerOption) *queue.Jobs {
 	t.Helper()
-	jobs, err := queue.OpenJobs(t.Context(), js, opts...)
+	jobs, err := queue.OpenJobs(patiently(t), js, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := jobs.EnsureConsumer(t.Context(), batch); err != nil {
+	if err := jobs.EnsureConsumer(patiently(t), batch); err != nil {
 		t.Fatal(err)
 	}
 	return jobs
@@ -69,11 +79,26 @@ func openJobs(t testing.TB, js jetstream.JetStream, batch queue.BatchID, opts ..
 
 func openPuller(t testing.TB, js jetstream.JetStream, batch queue.BatchID) *queue.Puller {
 	t.Helper()
-	p, err := queue.OpenPuller(t.Context(), js, queue.JobsStream, "jobs-"+string(batch))
+	p, err := queue.OpenPuller(patiently(t), js, queue.JobsStream, "jobs-"+string(batch))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// pullAll takes n jobs of a batch, which have to come. A consumer learns of a
+// message some moments after the stream has taken it.
+func pullAll(t testing.TB, jobs *queue.Jobs, batch queue.BatchID, n int) []*queue.Delivery {
+	t.Helper()
+	var got []*queue.Delivery
+	for ctx := patiently(t); len(got) < n; {
+		deliveries, err := jobs.Pull(ctx, batch, n-len(got))
+		if err != nil && !errors.Is(err, queue.ErrNoAnswer) {
+			t.Fatalf("%d of %d jobs, %v", len(got), n, err)
+		}
+		got = append(got, deliveries...)
+	}
+	return got
 }
 
 func TestJetStreamKeepsTheContract(t *testing.T) {

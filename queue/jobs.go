@@ -56,6 +56,8 @@ func OpenJobs(ctx context.Context, js jetstream.JetStream, options ...ConsumerOp
 func (q *Jobs) Close() error { return q.lanes.close() }
 
 // Pull takes up to limit jobs of a batch that are there now; see Puller.Pull.
+// A consumer learns of a job some moments after its publish was acknowledged;
+// only Stored counts it from then on.
 func (q *Jobs) Pull(ctx context.Context, batch BatchID, limit int) ([]*Delivery, error) {
 	p := Puller{js: q.js, lanes: q.lanes, stream: JobsStream, consumer: consumerPrefix + string(batch)}
 	return p.Pull(ctx, limit, 0)

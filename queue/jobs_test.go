@@ -44,11 +44,7 @@ func TestPublishedJobsArriveAsTheyWere(t *testing.T) {
 	if err != nil || count(receipts, queue.Stored) != 3 {
 		t.Fatalf("receipts %v, %v", receipts, err)
 	}
-	deliveries, err := jobs.Pull(t.Context(), "b", 10)
-	if err != nil || len(deliveries) != 3 {
-		t.Fatalf("%d deliveries, %v", len(deliveries), err)
-	}
-	for i, d := range deliveries {
+	for i, d := range pullAll(t, jobs, "b", 3) {
 		job, err := queue.DecodeJob(d.Data)
 		if err != nil {
 			t.Fatal(err)
@@ -111,7 +107,7 @@ func TestFullStreamIsReportedAndTakesTheRestLater(t *testing.T) {
 	if stored == 0 || len(receipts) != len(sent) {
 		t.Fatalf("%d of %d stored", stored, len(receipts))
 	}
-	for rounds := 0; len(sent) > 0 && rounds < 100; rounds++ {
+	for deadline := time.Now().Add(time.Minute); len(sent) > 0 && time.Now().Before(deadline); {
 		var rest []queue.Job
 		for i, r := range receipts {
 			if r == queue.Unacknowledged {
@@ -119,11 +115,7 @@ func TestFullStreamIsReportedAndTakesTheRestLater(t *testing.T) {
 			}
 		}
 		sent = rest
-		deliveries, err := jobs.Pull(t.Context(), "b", 256)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range deliveries {
+		for _, d := range pullAll(t, jobs, "b", 1) {
 			if err := d.Ack(); err != nil {
 				t.Fatal(err)
 			}
@@ -187,12 +179,14 @@ func TestBacklogListsEveryBatch(t *testing.T) {
 		}
 		want = append(want, b)
 	}
-	got, err := jobs.Backlog(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("backlog of %d batches: %v", len(got), got)
+	for patience := patiently(t); ; { // a consumer learns of a message some moments later
+		got, err := jobs.Backlog(patience)
+		if err != nil {
+			t.Fatalf("backlog %v, %v; want %v", got, err, want)
+		}
+		if slices.Equal(got, want) {
+			break
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -216,18 +210,14 @@ func TestJobsWithoutConsumerAreSeen(t *testing.T) {
 	if err := jobs.EnsureConsumer(t.Context(), "unregistered"); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := jobs.Pull(t.Context(), "unregistered", 10); err != nil || len(got) != 3 {
-		t.Errorf("%d deliveries, %v", len(got), err)
-	}
+	pullAll(t, jobs, "unregistered", 3)
 }
 
 func TestEnsuredConsumerKeepsItsStateAndItsTuning(t *testing.T) {
 	js := broker(t)
 	jobs := openJobs(t, js, "b")
 	publish(t, js, "b", 5)
-	if got, err := jobs.Pull(t.Context(), "b", 2); err != nil || len(got) != 2 {
-		t.Fatal(len(got), err)
-	}
+	pullAll(t, jobs, "b", 2)
 	tuned := queue.JobsConsumer("b", queue.WithMaxAckPending(77))
 	if _, err := js.UpdateConsumer(t.Context(), queue.JobsStream, tuned); err != nil {
 		t.Fatal(err)
@@ -341,6 +331,10 @@ func BenchmarkPublish(b *testing.B) {
 	b.ReportMetric(float64(published)/b.Elapsed().Seconds(), "jobs/s")
 }
 
+// BenchmarkPullAndAck: one at a time costs 0.06 to 1 ms at nats-server 2.15.2.
+// When a message is delivered just before the one ahead of it is acknowledged,
+// the file store takes that for a scan backwards that has reached its end,
+// drops the block and reads its 8 MB again. More at a time do not meet this.
 func BenchmarkPullAndAck(b *testing.B) {
 	for _, limit := range []int{1, 16, 64} {
 		b.Run(fmt.Sprint(limit), func(b *testing.B) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -51,9 +52,7 @@ func TestPullingWorksUnderAnAPIPrefix(t *testing.T) {
 		}}); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := jobs.Pull(t.Context(), "b", 1); err != nil || len(got) != 1 {
-			t.Errorf("%s: %d messages, %v", prefix, len(got), err)
-		}
+		pullAll(t, jobs, "b", 1)
 	}
 }
 
@@ -206,7 +205,7 @@ func TestNothingIsStrandedByPullsGivenUp(t *testing.T) {
 			t.Fatalf("%d of %d messages are with nobody", messages-len(found), messages)
 		}
 		deliveries, err := patient.Pull(t.Context(), 64, time.Second)
-		if err != nil {
+		if err != nil && !errors.Is(err, queue.ErrNoAnswer) {
 			t.Fatal(err)
 		}
 		for _, d := range deliveries {
@@ -226,9 +225,16 @@ func TestFullConsumerIsReportedAndLetsPullsWait(t *testing.T) {
 	js := broker(t)
 	jobs := openJobs(t, js, "b", queue.WithMaxAckPending(1))
 	publish(t, js, "b", 5)
-	held, err := jobs.Pull(t.Context(), "b", 5)
-	if err != nil || len(held) != 1 {
-		t.Fatalf("%d messages, %v", len(held), err)
+	held := pullAll(t, jobs, "b", 1)
+	want := []queue.BatchBacklog{{Batch: "b", Pending: 4, AckPending: 1}}
+	for ctx := patiently(t); ; { // a consumer learns of a message some moments later
+		got, err := jobs.Backlog(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Equal(got, want) {
+			break
+		}
 	}
 	if got, err := jobs.Pull(t.Context(), "b", 5); !errors.Is(err, queue.ErrConsumerFull) {
 		t.Fatalf("while full: %d messages, %v", len(got), err)
