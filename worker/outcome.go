@@ -87,7 +87,8 @@ func (s *step) event(ctx context.Context, rec Record, limit int) ([]byte, error)
 }
 
 // documentOf returns the bytes of the document: as fetched in this step, else
-// from the evidence. Evidence whose time is up leaves the result without it.
+// from the evidence. Evidence whose time is up leaves the result without it;
+// that it is not found must be said more than once, because a read may be stale.
 func (s *step) documentOf(ctx context.Context, rec Record, limit int) ([]byte, error) {
 	if rec.Document.Bytes > int64(limit) {
 		return nil, nil
@@ -96,6 +97,9 @@ func (s *step) documentOf(ctx context.Context, rec Record, limit int) ([]byte, e
 		return s.document, nil
 	}
 	data, err := s.evidence.Get(ctx, rec.Document.SHA256)
+	if errors.Is(err, store.ErrNotFound) && s.deliveries <= maxStrikes {
+		return nil, errStale
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		s.log().Error("evidence of a result is gone, published without its document", zap.String("sha256", rec.Document.SHA256))
 		return nil, nil

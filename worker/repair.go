@@ -176,9 +176,10 @@ func (r *repair) look(ctx context.Context, rec store.Record) {
 	}
 }
 
-// record sets one job going again if nothing else will, and reports
-// whether it has ended and its outcome is out. A job message that is still
-// there makes the wake-up needless but harmless: the record decides.
+// record parks a wake-up for a job that nothing else will set going again, and
+// reports whether it has ended and its outcome is out. The step of that wake-up
+// does what is missing, the outcome of an ended job included. A job message that
+// is still there makes the wake-up needless but harmless: the record decides.
 func (r *repair) record(ctx context.Context, stored store.Record) (ended bool, err error) {
 	rec, err := decodeRecord(stored.Value)
 	if errors.Is(err, errUnknownState) {
@@ -187,19 +188,17 @@ func (r *repair) record(ctx context.Context, stored store.Record) (ended bool, e
 	if err != nil {
 		return false, err
 	}
-	s := &step{Worker: r.Worker, key: stored.Key, attempt: rec.Attempt, stop: ctx}
 	if rec.State.terminal() {
 		out, err := r.outcomes.Exists(ctx, stored.Key, rec.Attempt, rec.State == Failed)
 		if err != nil || out {
 			return out, err
 		}
-		s.log().Warn("outcome was missing, published by the repair", zap.String("state", string(rec.State)))
-		return false, s.publish(ctx, rec)
 	}
 	parked, err := r.wakes.Parked(ctx, stored.Key, rec.Attempt)
 	if err != nil || parked {
 		return false, err
 	}
+	s := &step{Worker: r.Worker, key: stored.Key, attempt: rec.Attempt}
 	s.log().Warn("wake-up was missing, parked by the repair", zap.String("state", string(rec.State)))
 	return false, s.park(ctx, wakeFor(rec, stored.Seq), later(r.clock.Now(), rec.NotBefore))
 }

@@ -48,8 +48,8 @@ var (
 type ending struct {
 	ack   bool          // else it is delivered again after delay
 	delay time.Duration // 0: at once, to another worker
-	// orderly endings do not count against the message (law 10): the step
-	// was stopped by something known to pass, not by its own content.
+	// orderly endings do not count against the message (law 10): the step is
+	// done, or was stopped by something known to pass, not by its own content.
 	orderly bool
 	level   zapLevel
 }
@@ -91,6 +91,9 @@ func endingOf(err error) ending {
 func (w *Worker) settle(ctx context.Context, s *step, d *queue.Delivery, err error) {
 	end := endingOf(err)
 	w.counts.settled(end)
+	if end.orderly && s.struck {
+		s.unstrike(ctx)
+	}
 	if end.ack {
 		if err := d.Ack(); err != nil {
 			s.log().Debug("acknowledgement lost", zap.Error(err))
@@ -98,9 +101,6 @@ func (w *Worker) settle(ctx context.Context, s *step, d *queue.Delivery, err err
 		return
 	}
 	end.level(s.log(), "step ended early", zap.Error(err), zap.Duration("again_in", end.delay))
-	if end.orderly && s.struck {
-		s.unstrike(ctx)
-	}
 	delay := jitter(end.delay, s.key.String(), int(d.Delivered))
 	if err := d.Nak(delay); err != nil {
 		s.log().Debug("message not given back, it comes again by itself", zap.Error(err))

@@ -37,6 +37,8 @@ type world struct {
 
 	create, requests Budget
 	batches          fakeBatches
+	watch            *watch // of what workers write, if it is to be watched
+	queueFault       queuetest.Fault
 	events           map[queue.JobID]queue.Event // read so far
 }
 
@@ -52,13 +54,19 @@ func inWorld(t *testing.T, sim amlsim.Config, test func(w *world)) {
 func newWorld(t *testing.T, sim amlsim.Config) *world {
 	w := &world{t: t, log: &logBuffer{}, events: make(map[queue.JobID]queue.Event), create: Budget{1000, 100}, requests: Budget{5000, 500}}
 	w.sim = amlsim.New(sim)
-	w.due = queuetest.NewStream(store.WakesStream, queuetest.OnePerSubject())
+	fault := queuetest.WithFault(func(op, subject string) error {
+		if w.queueFault == nil {
+			return nil
+		}
+		return w.queueFault(op, subject)
+	})
+	w.due = queuetest.NewStream(store.WakesStream, queuetest.OnePerSubject(), fault)
 	w.store = storetest.NewMemory(storetest.Config{
 		OnDue: func(subject string, data []byte) { w.due.Publish(subject, data, nil) },
 		Due:   w.due.Has,
 	})
 	t.Cleanup(w.store.Close)
-	w.jobs = queuetest.NewJobs()
+	w.jobs = queuetest.NewJobs(fault)
 	w.cfg = DefaultConfig()
 	w.cfg.APIEnv, w.cfg.AllowTestNumbers = "local", true
 	w.api = apiclient.Config{
@@ -68,16 +76,11 @@ func newWorld(t *testing.T, sim amlsim.Config) *world {
 	return w
 }
 
-// deps is what a worker of this world works with.
+// deps is what a worker of this world works with, but for the API.
 func (w *world) deps() Deps {
-	client, err := apiclient.New(w.api)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	return Deps{
 		Ledger: w.store.Ledger, Wakes: w.store.Wakes, Outcomes: w.store.Outcomes, Evidence: w.store.Evidence,
 		Registers: w.store.Registers, Clock: w.store.Clock,
-		Sessions: client, Entities: client,
 		Due: w.due.Puller("screening.due.>"), Jobs: w.jobs, Batches: &w.batches,
 		Permits: NewLimiter(w.store.Clock, w.create, w.requests),
 		Log:     w.logger(),
@@ -86,16 +89,52 @@ func (w *world) deps() Deps {
 
 // start runs a worker; the returned function stops it and waits for its end.
 func (w *world) start(id string) (*Worker, func()) {
+	l := w.launch(id)
+	return l.worker, l.stop
+}
+
+// launched is a worker that runs, behind a gate.
+type launched struct {
+	worker *Worker
+	gate   *gate
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// launch runs a worker that can be stopped, paused and killed.
+func (w *world) launch(id string) *launched {
+	l := &launched{gate: new(gate), ended: make(chan struct{})}
 	cfg := w.cfg
 	cfg.ID = id
-	worker, err := New(cfg, w.deps())
+	deps, err := l.gate.behind(w.deps(), w.api)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if w.watch != nil {
+		deps.Ledger, deps.Evidence = watchedLedger{w.watch, deps.Ledger}, watchedEvidence{w.watch, deps.Evidence}
+	}
+	if l.worker, err = New(cfg, deps); err != nil {
+		w.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { worker.Run(ctx) })
-	return worker, func() { cancel(); running.Wait() }
+	l.cancel = cancel
+	go func() {
+		defer close(l.ended)
+		l.worker.Run(ctx)
+	}()
+	return l
+}
+
+// stop stops the worker and waits for its end.
+func (l *launched) stop() {
+	l.cancel()
+	<-l.ended
+}
+
+// kill ends the worker as SIGKILL would, and waits until nothing of it is left.
+func (l *launched) kill() {
+	l.gate.kill()
+	l.stop()
 }
 
 // submit queues the jobs in the batch "b".

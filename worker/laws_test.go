@@ -1,0 +1,121 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"reflect"
+
+	"rescreen/queue"
+)
+
+// check holds what is left after a trial against the laws.
+func (c *chaosRun) check() {
+	c.watch.mu.Lock()
+	for _, p := range c.watch.problems {
+		c.t.Error(p)
+	}
+	c.watch.mu.Unlock()
+	out := c.published()
+	for _, j := range c.jobs {
+		c.checkOutcomes(j, out[j.ID])
+		c.checkSessions(j, out[j.ID])
+	}
+	if len(out) != len(c.jobs) {
+		c.t.Errorf("outcomes of %d jobs, queued were %d", len(out), len(c.jobs))
+	}
+	c.checkPrivacy("Testbruker", "1980-02-29")
+}
+
+// checkOutcomes: each attempt that began has one outcome, and it says what record
+// and evidence say.
+func (c *chaosRun) checkOutcomes(j queue.Job, out map[int]queue.Event) {
+	last := 1
+	if _, ok := out[2]; ok {
+		last = 2
+	}
+	first, hasFirst := out[1]
+	switch {
+	case c.again[j.ID] && last == 1 && first.Type == queue.TypeFailed:
+		c.t.Errorf("%s failed and was queued again, without an outcome of the second attempt", j.ID)
+	case last == 2 && hasFirst && first.Type == queue.TypeCompleted:
+		c.t.Errorf("%s was screened again after a result", j.ID)
+	}
+	rec, err := c.record(j)
+	if err != nil || rec.Attempt != last || !rec.State.terminal() {
+		c.t.Errorf("%s: record is %s of attempt %d, %v", j.ID, rec.State, rec.Attempt, err)
+		return
+	}
+	if rec.State == Done != (out[last].Type == queue.TypeCompleted) {
+		c.t.Errorf("%s: record is %s and the outcome %s", j.ID, rec.State, out[last].Type)
+	}
+	for _, e := range out {
+		if r, err := e.Result(); err == nil {
+			c.checkEvidence(j, r)
+		}
+		if f, err := e.Failure(); err == nil && f.Reason == queue.InternalError {
+			c.t.Errorf("%s: given up though everything passes: %s", j.ID, *f.Message)
+		}
+	}
+}
+
+// checkEvidence: done means that the bytes are there.
+func (c *chaosRun) checkEvidence(j queue.Job, r queue.Result) {
+	for _, e := range r.Evidence {
+		data, err := c.store.Evidence.Get(context.Background(), e.SHA256)
+		sum := sha256.Sum256(data)
+		if err != nil || hex.EncodeToString(sum[:]) != e.SHA256 || int64(len(data)) != e.Bytes {
+			c.t.Errorf("%s: evidence of the %s: %v", j.ID, e.Kind, err)
+		}
+		var kept, carried any
+		if e.Kind == queue.EvidenceDocument && (json.Unmarshal(data, &kept) != nil || json.Unmarshal(r.Document, &carried) != nil || !reflect.DeepEqual(kept, carried)) {
+			c.t.Errorf("%s: the document of the result is not the one in evidence", j.ID)
+		}
+	}
+	if (r.Report.State == queue.ReportNotOrdered) == j.Report {
+		c.t.Errorf("%s: report ordered %v, state %s", j.ID, j.Report, r.Report.State)
+	}
+}
+
+// checkSessions: every session at the API has a reason that is on record, and
+// what nobody knows for certain is flagged.
+func (c *chaosRun) checkSessions(j queue.Job, out map[int]queue.Event) {
+	sum := Counters{}
+	attempts := 0
+	for _, e := range out {
+		n := countersOf(e)
+		attempts++
+		sum.SessionsCreated += n.SessionsCreated
+		sum.Recreations += n.Recreations
+		sum.Expiries += n.Expiries
+		sum.PossibleDuplicate = sum.PossibleDuplicate || n.PossibleDuplicate
+	}
+	there := c.sessionsOf(j)
+	if there > attempts+sum.Recreations+sum.Expiries {
+		c.t.Errorf("%s: %d sessions in %d attempts with %+v", j.ID, there, attempts, sum)
+	}
+	if there > sum.SessionsCreated && !sum.PossibleDuplicate {
+		c.t.Errorf("%s: %d sessions, no flag, %+v", j.ID, there, sum)
+	}
+	if there < sum.SessionsCreated {
+		c.t.Errorf("%s: %d sessions, and %+v", j.ID, there, sum)
+	}
+}
+
+func countersOf(e queue.Event) Counters {
+	if r, err := e.Result(); err == nil {
+		return Counters{SessionsCreated: r.SessionsCreated, Recreations: r.Recreations, Expiries: r.Expiries, PossibleDuplicate: r.PossibleDuplicate}
+	}
+	f, _ := e.Failure()
+	return Counters{SessionsCreated: f.SessionsCreated, Recreations: f.Recreations, Expiries: f.Expiries, PossibleDuplicate: f.PossibleDuplicate}
+}
+
+// checkPrivacy: law 9. The words stand in no log line, subject or key.
+func (w *world) checkPrivacy(words ...string) {
+	for _, word := range words {
+		if n := w.log.count(word); n > 0 {
+			w.t.Errorf("%d times in the log: %s", n, word)
+		}
+	}
+}
