@@ -102,7 +102,7 @@ func pullAll(t testing.TB, jobs *queue.Jobs, batch queue.BatchID, n int) []*queu
 }
 
 func TestJetStreamKeepsTheContract(t *testing.T) {
-	const ackWait = 1500 * time.Millisecond
+	const ackWait = time.Second
 	queuetest.Contract(t, func(t *testing.T, body func(*testing.T, queuetest.World)) {
 		t.Parallel()
 		js := broker(t)
