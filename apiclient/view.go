@@ -194,7 +194,8 @@ func viewHits(raw json.RawMessage) []Hit {
 	return hits
 }
 
-// listNames returns the texts of a list, nil if there is none.
+// listNames returns the texts of a list; nil if there is none, or if it holds
+// things but no text: to call that empty would say that nothing was searched.
 func listNames(raw json.RawMessage) []string {
 	items, ok := asList(raw)
 	if !ok {
@@ -205,6 +206,9 @@ func listNames(raw json.RawMessage) []string {
 		if s, ok := asString(item); ok && s != "" {
 			names = append(names, s)
 		}
+	}
+	if len(names) == 0 && len(items) > 0 {
+		return nil
 	}
 	return names
 }

@@ -150,6 +150,7 @@ func show(n *int) string {
 func TestListsSearched(t *testing.T) {
 	for aml, want := range map[string][]string{
 		`{}`: nil, `{"list":null}`: nil, `{"list":"OFAC"}`: nil, `{"list":[]}`: {}, `{"list":["OFAC",7,"","EU"]}`: {"OFAC", "EU"},
+		`{"list":[{"name":"OFAC"}]}`: nil, `{"list":[""]}`: nil,
 	} {
 		v, err := ViewDocument([]byte(`{"aml":` + aml + `}`))
 		if got := v.Screening().Lists; err != nil || !slices.Equal(got, want) || (got == nil) != (want == nil) {
