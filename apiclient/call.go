@@ -78,6 +78,11 @@ func (c *Client) get(ctx context.Context, g getCall) (outcome, error) {
 	switch {
 	case out.err == nil:
 		e.Kind = c.profile.Statuses.readKind(out.status, out.hasRetryAfter, !g.plain)
+		if out.foreign && (e.Kind == Denied || e.Kind == Throttled) {
+			// A store never saw our token: 403 is how presigned links run out.
+			// Only the API can refuse us, or slow the whole fleet down.
+			e.Kind = Unavailable
+		}
 	case isAnswerFault(out.err):
 		e.Kind = Invalid
 	default:

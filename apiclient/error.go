@@ -28,7 +28,8 @@ const (
 	// on a creation; a redirect; a link of a foreign origin; broken discovery).
 	Misconfigured
 	// Unavailable: the API (5xx, timeout, broken connection) or the token
-	// endpoint is out of reach. From CreateSession it means that no creation
+	// endpoint is out of reach, or a store that does not get our token turned
+	// a link down (401, 403, 429). From CreateSession it means that no creation
 	// was tried: only the discovery or the token failed.
 	Unavailable
 	// NotSent: a creation that provably reached nobody: the connection was

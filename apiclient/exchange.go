@@ -38,6 +38,7 @@ type outcome struct {
 	hasRetryAfter bool
 	requestID     string
 	gotConn       bool
+	foreign       bool // asked of an origin that does not get our token
 	err           error
 }
 
@@ -68,7 +69,7 @@ var (
 // http.NewRequest sets GetBody, so it is taken away here. The price is that
 // the first and the third case, mostly harmless, count as unknown outcomes.
 func (c *Client) exchange(ctx context.Context, r request, bearer string) outcome {
-	out := outcome{requestID: rand.Text()}
+	out := outcome{requestID: rand.Text(), foreign: !r.target.token}
 	var gotConn atomic.Bool
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { gotConn.Store(true) }}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), r.method,

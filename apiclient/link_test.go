@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLinks(t *testing.T) {
@@ -69,7 +70,11 @@ func TestAllowedOriginsGetTheTokenOnlyIfTheProfileSaysSo(t *testing.T) {
 		fake.document = jsonAnswer(401, `{}`)
 		c := fake.client(t, func(cfg *Config) { cfg.Profile = p })
 		_, err := c.Document(context.Background(), testRef, "https://FILES.example.test/json")
-		wantKind(t, err, Denied)
+		refused := Unavailable
+		if send {
+			refused = Denied
+		}
+		wantKind(t, err, refused)
 		if got := fake.seen["document"].Header.Get("Authorization"); (got != "") != send {
 			t.Errorf("send %t: sent %q", send, got)
 		}
@@ -82,6 +87,24 @@ func TestAllowedOriginsGetTheTokenOnlyIfTheProfileSaysSo(t *testing.T) {
 		}
 		_, err = c.Document(context.Background(), testRef, "https://other.example.test/json")
 		wantKind(t, err, Misconfigured)
+	}
+}
+
+// A store behind presigned links answers 403 when a link has run out. That is
+// about the link, and must not read as the API refusing us.
+func TestWhatAStoreWithoutOurTokenSaysIsNotAboutUs(t *testing.T) {
+	p := DefaultProfile()
+	p.Links.AllowedOrigins = []AllowedOrigin{{Origin: "https://files.example.test"}}
+	for status, want := range map[int]Kind{
+		401: Unavailable, 403: Unavailable, 407: Unavailable, 429: Unavailable, 503: Unavailable, 404: Gone, 400: Refused,
+	} {
+		fake := newFake()
+		fake.report = jsonAnswer(status, `{}`, "Retry-After", "7")
+		c := fake.client(t, func(cfg *Config) { cfg.Profile = p })
+		_, err := c.Report(context.Background(), testRef, "https://files.example.test/report/aml")
+		if e := wantKind(t, err, want); e.RetryAfter != 7*time.Second {
+			t.Errorf("%d: retry after %v", status, e.RetryAfter)
+		}
 	}
 }
 
