@@ -18,11 +18,11 @@ func (s *step) publish(ctx context.Context, rec Record) error {
 	ctx, cancel := lasting(ctx, storeTimeout)
 	defer cancel()
 	out := store.Outcome{Key: s.key, Attempt: rec.Attempt, Failed: rec.State == Failed, Traceparent: rec.Traceparent}
-	err := s.publishEvent(ctx, rec, out, s.cfg.MaxEventBytes)
+	err := s.publishEvent(ctx, rec, out, true)
 	if errors.Is(err, store.ErrRefused) && rec.State == Done {
 		// The stream takes less than the server does. The document can be
 		// read from the evidence; a job that is done cannot fail any more.
-		err = s.publishEvent(ctx, rec, out, smallEvent)
+		err = s.publishEvent(ctx, rec, out, false)
 	}
 	if err != nil {
 		return fmt.Errorf("publish outcome: %w", err)
@@ -32,13 +32,10 @@ func (s *step) publish(ctx context.Context, rec Record) error {
 	return nil
 }
 
-// smallEvent is enough for a result without its document, in bytes: its lists
-// have maxListBytes, perhaps each byte escaped.
-const smallEvent = 8 * maxListBytes
-
-// publishEvent publishes the event of at most limit bytes.
-func (s *step) publishEvent(ctx context.Context, rec Record, out store.Outcome, limit int) (err error) {
-	if out.Value, err = s.event(ctx, rec, limit); err != nil {
+// publishEvent publishes the event of an ended record, with or without the
+// document.
+func (s *step) publishEvent(ctx context.Context, rec Record, out store.Outcome, whole bool) (err error) {
+	if out.Value, err = s.event(ctx, rec, whole); err != nil {
 		return err
 	}
 	return s.outcomes.Publish(ctx, out)
@@ -56,15 +53,15 @@ func outcomeFields(rec Record) []zap.Field {
 	return fields
 }
 
-// event is the CloudEvent of an ended record, of at most limit bytes.
-func (s *step) event(ctx context.Context, rec Record, limit int) ([]byte, error) {
+// event is the CloudEvent of an ended record, with the document if whole.
+func (s *step) event(ctx context.Context, rec Record, whole bool) ([]byte, error) {
 	meta := queue.EventMeta{
 		APIEnv:      s.cfg.APIEnv,
 		Batch:       queue.BatchID(s.key.Batch),
 		Job:         queue.JobID(s.key.Job),
 		Attempt:     rec.Attempt,
 		Subject:     rec.CustomerRef,
-		MaxBytes:    limit,
+		MaxBytes:    s.cfg.MaxEventBytes,
 		Time:        rec.Since,
 		Traceparent: rec.Traceparent,
 	}
@@ -72,11 +69,13 @@ func (s *step) event(ctx context.Context, rec Record, limit int) ([]byte, error)
 		return queue.EncodeFailure(meta, failureOf(rec))
 	}
 	result := resultOf(rec)
-	document, err := s.documentOf(ctx, rec, limit)
-	if err != nil {
-		return nil, err
+	if whole {
+		document, err := s.documentOf(ctx, rec)
+		if err != nil {
+			return nil, err
+		}
+		result.Document = document
 	}
-	result.Document = document
 	value, err := queue.EncodeResult(meta, result)
 	if errors.Is(err, queue.ErrDocument) {
 		s.log().Warn("document is not UTF-8, published without it")
@@ -89,8 +88,8 @@ func (s *step) event(ctx context.Context, rec Record, limit int) ([]byte, error)
 // documentOf returns the bytes of the document: as fetched in this step, else
 // from the evidence. Evidence whose time is up leaves the result without it;
 // that it is not found must be said more than once, because a read may be stale.
-func (s *step) documentOf(ctx context.Context, rec Record, limit int) ([]byte, error) {
-	if rec.Document.Bytes > int64(limit) {
+func (s *step) documentOf(ctx context.Context, rec Record) ([]byte, error) {
+	if rec.Document.Bytes > int64(s.cfg.MaxEventBytes) {
 		return nil, nil
 	}
 	if s.documentSHA256 == rec.Document.SHA256 { // else another step's document came first

@@ -39,6 +39,7 @@ type world struct {
 	batches          fakeBatches
 	watch            *watch // of what workers write, if it is to be watched
 	queueFault       queuetest.Fault
+	wrap             func(Deps) Deps             // what a worker is given instead, if set
 	events           map[queue.JobID]queue.Event // read so far
 }
 
@@ -109,6 +110,9 @@ func (w *world) launch(id string) *launched {
 	deps, err := l.gate.behind(w.deps(), w.api)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.wrap != nil {
+		deps = w.wrap(deps)
 	}
 	if w.watch != nil {
 		deps.Ledger, deps.Evidence = watchedLedger{w.watch, deps.Ledger}, watchedEvidence{w.watch, deps.Evidence}
