@@ -53,3 +53,6 @@ func (o smallOutcomes) Publish(ctx context.Context, out store.Outcome) error {
 	}
 	return o.Outcomes.Publish(ctx, out)
 }
+
+// outage is a store out of reach.
+func outage(string, string) storetest.Fault { return storetest.Fault{Kind: storetest.Lost} }
