@@ -51,9 +51,12 @@ func OpenJobs(ctx context.Context, js jetstream.JetStream, options ...ConsumerOp
 	return &Jobs{js: js, publisher: publisher, stream: stream, lanes: newLanes(js.Conn()), options: options}, nil
 }
 
-// Close ends the subscriptions of Pull. It need not be called when the
-// connection is closed.
-func (q *Jobs) Close() error { return q.lanes.close() }
+// Close ends the subscriptions of Pull and Publish. It need not be called when
+// the connection is closed.
+func (q *Jobs) Close() error {
+	q.publisher.CleanupPublisher()
+	return q.lanes.close()
+}
 
 // Pull takes up to limit jobs of a batch that are there now; see Puller.Pull.
 // A consumer learns of a job some moments after its publish was acknowledged;
