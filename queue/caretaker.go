@@ -27,7 +27,8 @@ func NewCaretaker(jobs *Jobs, batches *Batches) *Caretaker {
 // Adopt gives a consumer to every batch that has jobs and none, and registers
 // those among them that nobody has registered; it returns these, sorted.
 //
-// On an error some of them may have been adopted; those are returned with it.
+// A batch that cannot be adopted does not keep others waiting: those adopted
+// are returned with the error.
 func (c *Caretaker) Adopt(ctx context.Context) ([]BatchID, error) {
 	stored, err := c.jobs.Stored(ctx)
 	if err != nil || len(stored) == 0 {
@@ -41,27 +42,39 @@ func (c *Caretaker) Adopt(ctx context.Context) ([]BatchID, error) {
 		delete(stored, b.Batch)
 	}
 	var adopted []BatchID
+	var errs []error
 	for batch := range stored {
-		if err := c.jobs.EnsureConsumer(ctx, batch); err != nil {
-			return adopted, err
-		}
-		_, err := c.batches.Register(ctx, Batch{Name: batch, State: Submitted, Unregistered: true, StartedAt: time.Now().UTC()})
-		switch {
-		case err == nil:
+		stray, err := c.adopt(ctx, batch)
+		if stray {
 			adopted = append(adopted, batch)
-		case !errors.Is(err, ErrBatchExists): // a submission that lost its consumer is no stray
-			return adopted, err
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	slices.Sort(adopted)
-	return adopted, nil
+	return adopted, errors.Join(errs...)
+}
+
+// adopt sees to a batch with jobs and no consumer, and reports whether nobody
+// had registered it. It registers first: once there is a consumer, no later
+// round would look at the batch again.
+func (c *Caretaker) adopt(ctx context.Context, name BatchID) (stray bool, err error) {
+	_, err = c.batches.Register(ctx, Batch{Name: name, State: Submitted, Unregistered: true, StartedAt: time.Now().UTC()})
+	stray = err == nil
+	if err != nil && !errors.Is(err, ErrBatchExists) { // a submission that lost its consumer is no stray
+		return false, err
+	}
+	return stray, c.jobs.EnsureConsumer(ctx, name)
 }
 
 // Retire removes the consumers of batches that are submitted and drained, and
 // returns the batches. A consumer removed too early, because a submission is
 // being repeated, costs a round of the caretaker and nothing else.
 //
-// On an error some of them may have been removed; those are returned with it.
+// A batch that cannot be retired does not keep the consumers of others: those
+// retired are returned with the error.
 func (c *Caretaker) Retire(ctx context.Context) ([]BatchID, error) {
 	served, err := c.jobs.Backlog(ctx)
 	if err != nil {
@@ -74,23 +87,24 @@ func (c *Caretaker) Retire(ctx context.Context) ([]BatchID, error) {
 		return nil, err
 	}
 	var retired []BatchID
+	var errs []error
 	for _, b := range served {
 		if b.Batch == DefaultBatch || stored[b.Batch] > 0 {
 			continue
 		}
 		over, err := c.over(ctx, b.Batch)
-		if err != nil {
-			return retired, err
+		if over {
+			err = c.jobs.RemoveConsumer(ctx, b.Batch)
 		}
-		if !over {
-			continue
+		if over && err == nil {
+			retired = append(retired, b.Batch)
 		}
-		if err := c.jobs.RemoveConsumer(ctx, b.Batch); err != nil {
-			return retired, err
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
 		}
-		retired = append(retired, b.Batch)
 	}
-	return retired, nil
+	return retired, errors.Join(errs...)
 }
 
 // over reports whether nothing more is to be expected of a drained batch.
@@ -109,6 +123,10 @@ func (c *Caretaker) over(ctx context.Context, name BatchID) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	last := consumer.CachedInfo().Delivered.Last
-	return last != nil && time.Since(*last) > strayIdle, nil
+	busy := batch.StartedAt
+	// The server forgets with a restart when it last delivered.
+	if last := consumer.CachedInfo().Delivered.Last; last != nil && last.After(busy) {
+		busy = *last
+	}
+	return time.Since(busy) > strayIdle, nil
 }
