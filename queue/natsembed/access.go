@@ -90,6 +90,9 @@ func (a Access) save(dir string) error {
 		return err
 	}
 	_, err = tmp.Write(append(b, '\n'))
+	if err == nil {
+		err = tmp.Sync() // renamed before its bytes are on disk, it may be empty after a power failure
+	}
 	err = errors.Join(err, tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), filepath.Join(dir, accessFile))

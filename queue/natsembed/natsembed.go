@@ -31,8 +31,6 @@ type Config struct {
 	// it, one within the last two minutes survives the process, not the machine.
 	// With it a publish takes 0.26 ms instead of 0.02.
 	SyncAlways bool
-	// MaxPayload bounds a message in bytes; 0 is the server's default of 1 MiB.
-	MaxPayload int32
 	// Log takes the server's own log; nil for none. Notices come at debug level.
 	Log *zap.Logger
 }
@@ -149,7 +147,6 @@ func options(cfg Config, access Access, host string, port int) *server.Options {
 		Host:                   host,
 		Port:                   port,
 		DontListen:             cfg.Listen == "",
-		MaxPayload:             cfg.MaxPayload, // 0 becomes the default
 		JetStream:              true,
 		StoreDir:               cfg.Dir, // the server adds "jetstream"
 		JetStreamMaxStore:      maxStore,
