@@ -192,12 +192,11 @@ func jobs() *rapid.Generator[queue.Job] {
 	})
 }
 
+func isValid(j queue.Job) bool { return j.Validate() == nil }
+
 func TestWhatIsEncodedDecodesToTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := jobs().Draw(t, "job")
-		if want.Validate() != nil {
-			t.Skip("a reference that happens to read as a number")
-		}
+		want := jobs().Filter(isValid).Draw(t, "job") // a drawn reference may happen to read as a number
 		b, err := want.Encode()
 		if err != nil {
 			t.Fatal(err)

@@ -101,7 +101,13 @@ func (w *world) step(job queue.Job, due bool) error {
 	w.t.Helper()
 	cfg := w.cfg
 	cfg.ID = "step"
-	worker, err := New(cfg, w.deps())
+	client, err := apiclient.New(w.api)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	deps := w.deps()
+	deps.Sessions, deps.Entities = client, client
+	worker, err := New(cfg, deps)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func TestDelayProperties(t *testing.T) {
 			Min: time.Duration(duration.Draw(t, "min")), Max: time.Duration(duration.Draw(t, "max")),
 		}
 		if d.Validate() != nil {
-			t.Skip("not a delay")
+			return // not a delay
 		}
 		text, err := d.MarshalText()
 		if err != nil {
