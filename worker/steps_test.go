@@ -45,7 +45,7 @@ func TestEachCellOfTheTable(t *testing.T) {
 		{name: "later attempt, job", record: waiting, attempt: 3, state: Waiting},
 		{name: "later attempt, due", record: waiting, attempt: 3, due: true, state: Waiting},
 		{name: "earlier attempt failed, job", record: failed, attempt: 1, state: Waiting, sessions: 1, parked: true, outcomes: 1},
-		{name: "earlier attempt open, job", record: waiting, attempt: 1, err: errStale, state: Waiting},
+		{name: "earlier attempt open, job", record: waiting, attempt: 1, err: errEarlier, state: Waiting},
 		{name: "earlier attempt, due", record: failed, attempt: 1, due: true, err: errStale, state: Failed},
 		{name: "queued, job", record: func() Record { return queued(time.Minute) }, state: Queued, parked: true},
 		{name: "queued, due", record: func() Record { return queued(0) }, due: true, state: Waiting, sessions: 1, parked: true},
