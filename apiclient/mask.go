@@ -27,13 +27,23 @@ func maskedText(body []byte, words []string) string {
 	return bounded(nationalid.Mask(text), maxMessageBytes)
 }
 
-var escaped = regexp.MustCompile(`\\u[0-9a-fA-F]{4}`)
+var (
+	jsonEscaped = regexp.MustCompile(`\\u[0-9a-fA-F]{4}`)
+	urlEscaped  = regexp.MustCompile(`(?:%[0-9a-fA-F]{2})+`)
+)
 
-// plainText undoes the escapes of JSON and HTML, behind which a name could
-// hide from the mask, and puts everything on one line. It need not stay JSON,
-// and half of a document is as good as a whole one.
+// plainText undoes the escapes of URLs, JSON and HTML, behind which a name
+// could hide from the mask, and puts everything on one line. It need not stay
+// JSON, and half of a document is as good as a whole one.
 func plainText(body []byte) string {
-	body = escaped.ReplaceAllFunc(body, func(e []byte) []byte {
+	body = urlEscaped.ReplaceAllFunc(body, func(e []byte) []byte {
+		plain, err := url.PathUnescape(string(e))
+		if err != nil || !utf8.ValidString(plain) {
+			return e
+		}
+		return []byte(plain)
+	})
+	body = jsonEscaped.ReplaceAllFunc(body, func(e []byte) []byte {
 		code, err := strconv.ParseUint(string(e[2:]), 16, 32)
 		if err != nil {
 			return e
@@ -73,7 +83,10 @@ func (c *Client) personalWords(q Query) []string {
 		words = append(words, strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })...)
 	}
 	if born, err := time.Parse(time.DateOnly, q.DateOfBirth.Reveal()); err == nil {
-		for _, layout := range []string{time.DateOnly, "20060102", "02.01.2006", "020106", c.profile.Create.DateLayout} {
+		for _, layout := range []string{
+			time.DateOnly, "2006/01/02", "20060102", "02.01.2006", "2.1.2006", "02/01/2006", "02-01-2006", "02012006", "020106",
+			c.profile.Create.DateLayout,
+		} {
 			words = append(words, born.Format(layout))
 		}
 	}

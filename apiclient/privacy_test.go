@@ -163,6 +163,28 @@ func TestMessagesKeepWhatHelps(t *testing.T) {
 	}
 }
 
+// Gateways show a request as they saw it, not as JSON.
+func TestMessagesMaskWhateverTheSpelling(t *testing.T) {
+	q := Query{FirstName: "Åse", LastName: "Nordmann Øyåsen", DateOfBirth: "1990-02-03"}
+	words := newFake().client(t).personalWords(q)
+	for _, said := range []string{
+		"firstName=%C3%85se", "firstName=%c3%85se", "Nordmann+%C3%98y%C3%A5sen", "%4Eordmann", "%%C3%85se",
+		"born 03/02/1990", "born 03-02-1990", "born 1990/02/03", "born 3.2.1990", "born 03021990",
+	} {
+		got := maskedText([]byte(said), words)
+		for _, shown := range []string{"%4E", "%C3", "%c3", "ordmann", "Åse", "1990"} {
+			if strings.Contains(got, shown) {
+				t.Errorf("%s: %s", said, got)
+			}
+		}
+	}
+	for _, said := range []string{"100% of 5%", "%zz %C3", "%ff%fe"} {
+		if got := maskedText([]byte(said), words); got != said {
+			t.Errorf("%s became %s", said, got)
+		}
+	}
+}
+
 func TestBounded(t *testing.T) {
 	for _, tc := range []struct {
 		s    string
