@@ -171,7 +171,7 @@ func (c *chaosRun) recover() {
 	for range c.trial.workers {
 		defer c.launchNext().stop()
 	}
-	for deadline := time.Now().Add(recovery); ; time.Sleep(5 * time.Second) {
+	for deadline := time.Now().Add(recovery); ; time.Sleep(2 * time.Second) {
 		left := c.unfinished()
 		if left == "" {
 			break

@@ -423,12 +423,12 @@ func TestSameJobTwiceIsScreenedOnce(t *testing.T) {
 	})
 }
 
-// Waiting costs nothing: 10,000 open sessions hold no goroutine.
+// Waiting costs nothing: 3,000 open sessions hold no goroutine.
 func TestOpenSessionsHoldNoGoroutine(t *testing.T) {
 	inWorld(t, amlsim.Config{ReadyAfter: amlsim.Fixed(8 * time.Minute)}, func(w *world) {
-		w.cfg.MaxOpen, w.cfg.RepairEvery = 20_000, time.Hour
+		w.cfg.MaxOpen, w.cfg.RepairEvery = 5000, time.Hour
 		w.cfg.Plan = Plan{First: 10 * time.Minute, Max: 10 * time.Minute, Factor: 1}
-		jobs := make([]queue.Job, 10_000)
+		jobs := make([]queue.Job, 3000)
 		for i := range jobs {
 			jobs[i] = person(i, false)
 		}

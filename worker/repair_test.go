@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,10 +140,10 @@ func TestRepairLooksAtWhatHasEndedOnce(t *testing.T) {
 		}
 		open := person(1000, false)
 		w.submit(open)
-		exists := 0
+		var exists atomic.Int64
 		w.store.SetFault(func(op, _ string) storetest.Fault {
 			if op == storetest.OpOutcomesExists {
-				exists++
+				exists.Add(1)
 			}
 			return storetest.Fault{}
 		})
@@ -150,15 +151,15 @@ func TestRepairLooksAtWhatHasEndedOnce(t *testing.T) {
 		w.outcomes(5*time.Minute, ended...)
 		time.Sleep(time.Hour)
 		stop()
-		if exists > 2*len(ended) {
-			t.Errorf("%d looks at %d ended records", exists, len(ended))
+		before := exists.Load()
+		if before > int64(2*len(ended)) {
+			t.Errorf("%d looks at %d ended records", before, len(ended))
 		}
-		before := exists
 		_, stop = w.start("another")
 		time.Sleep(10 * time.Minute)
 		stop()
-		if exists != before {
-			t.Errorf("another worker looked %d times at what had ended", exists-before)
+		if again := exists.Load() - before; again != 0 {
+			t.Errorf("another worker looked %d times at what had ended", again)
 		}
 	})
 }
@@ -175,12 +176,12 @@ func TestRepairIsTakenOver(t *testing.T) {
 			dead, alive = second, first
 		}
 		holder := w.repairHolder()
-		passes := w.batches.passes
+		passes := w.batches.passes.Load()
 		time.Sleep(10 * time.Minute)
 		if w.repairHolder() != holder {
 			t.Error("the claim has wandered")
 		}
-		if n := w.batches.passes - passes; n < 15 || n > 30 {
+		if n := w.batches.passes.Load() - passes; n < 15 || n > 30 {
 			t.Errorf("%d passes of two workers in ten minutes", n)
 		}
 		dead.kill()

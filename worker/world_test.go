@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,9 +250,13 @@ func people(n int) []queue.Job {
 }
 
 // fakeBatches is a registry that never has anything to do.
-type fakeBatches struct{ passes int }
+type fakeBatches struct{ passes atomic.Int64 }
 
-func (f *fakeBatches) Adopt(context.Context) ([]queue.BatchID, error)  { f.passes++; return nil, nil }
+func (f *fakeBatches) Adopt(context.Context) ([]queue.BatchID, error) {
+	f.passes.Add(1)
+	return nil, nil
+}
+
 func (f *fakeBatches) Retire(context.Context) ([]queue.BatchID, error) { return nil, nil }
 
 // logBuffer keeps all log lines, of every level.
