@@ -45,7 +45,7 @@ type Config struct {
 	ClientID     string
 	ClientSecret personal.Text
 	AuthStyle    AuthStyle // "" means AuthBasic
-	Scopes       []string  // nil means DefaultScopes
+	Scopes       []string  // nil means those of a person screening
 
 	Profile Profile // the zero value means DefaultProfile
 
@@ -63,8 +63,8 @@ type Config struct {
 	Now       func() time.Time // nil means time.Now
 }
 
-// DefaultScopes returns the scopes of a person screening.
-func DefaultScopes() []string { return []string{"aml_person/basic", "aml_person/OFAC"} }
+// defaultScopes returns the scopes of a person screening.
+func defaultScopes() []string { return []string{"aml_person/basic", "aml_person/OFAC"} }
 
 // Client speaks to the API. It is safe for concurrent use.
 type Client struct {
@@ -136,7 +136,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.AuthStyle = AuthBasic
 	}
 	if cfg.Scopes == nil {
-		cfg.Scopes = DefaultScopes()
+		cfg.Scopes = defaultScopes()
 	}
 	if cfg.PostTimeout == 0 {
 		cfg.PostTimeout = DefaultPostTimeout

@@ -90,7 +90,7 @@ func FuzzPDF(f *testing.F) {
 	f.Add([]byte("%PDF-1.7\n/ByteRange [0 10 12 90]\nstartxref\n0\n%%EOF"))
 	f.Add([]byte("%PDF-1.7\n1 0 obj /Contents <30800000> /ByteRange [0 25 35 40] endobj startxref\n0\n%%EOF"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := CheckReport(data)
+		r, err := checkReport(data)
 		if err != nil {
 			return
 		}

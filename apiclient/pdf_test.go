@@ -109,7 +109,7 @@ func emptied(file []byte) []byte {
 // A signature that does not bind its certificate by a CAdES attribute is still
 // one whose digest verifies.
 func TestPAdESSignature(t *testing.T) {
-	r, err := CheckReport(newSigner(t).signed(t, "ETSI.CAdES.detached"))
+	r, err := checkReport(newSigner(t).signed(t, "ETSI.CAdES.detached"))
 	if err != nil || r.Signature != SignatureValid {
 		t.Errorf("%s (%s), %v", r.Signature, r.Detail, err)
 	}
@@ -118,14 +118,14 @@ func TestPAdESSignature(t *testing.T) {
 func TestAPDFCutAnywhereIsInvalid(t *testing.T) {
 	file := newSigner(t).signed(t, "adbe.pkcs7.detached")
 	for n := range len(file) {
-		if r, err := CheckReport(file[:n]); err == nil {
+		if r, err := checkReport(file[:n]); err == nil {
 			t.Fatalf("%d of %d bytes pass as %s", n, len(file), r.Signature)
 		}
 	}
 	// Without a signature nothing announces the line's end behind the mark.
 	plain := plainPDF()
 	for n := range len(plain) - 1 {
-		if _, err := CheckReport(plain[:n]); err == nil {
+		if _, err := checkReport(plain[:n]); err == nil {
 			t.Fatalf("%d of %d bytes pass", n, len(plain))
 		}
 	}
@@ -134,7 +134,7 @@ func TestAPDFCutAnywhereIsInvalid(t *testing.T) {
 func TestAPDFWithAHoleIsFound(t *testing.T) {
 	file := newSigner(t).signed(t, "adbe.pkcs7.detached")
 	for from := 20; from+100 < len(file)-200; from += 97 {
-		r, err := CheckReport(append(bytes.Clone(file[:from]), file[from+100:]...))
+		r, err := checkReport(append(bytes.Clone(file[:from]), file[from+100:]...))
 		if err == nil && r.Signature == SignatureValid {
 			t.Fatalf("100 bytes missing at %d pass", from)
 		}
@@ -155,12 +155,12 @@ func TestWhatIsNoPDF(t *testing.T) {
 		"startxref beyond":    strings.Replace(plain, "startxref\n", "startxref\n9", 1),
 		"startxref negative":  strings.Replace(plain, "startxref\n", "startxref\n-", 1),
 	} {
-		if _, err := CheckReport([]byte(file)); err == nil {
+		if _, err := checkReport([]byte(file)); err == nil {
 			t.Errorf("%s passes", name)
 		}
 	}
 	for _, end := range []string{"", "\n", "\r\n", "\r\n\r\n  \x00"} {
-		if _, err := CheckReport([]byte(strings.TrimSuffix(plain, "\n") + end)); err != nil {
+		if _, err := checkReport([]byte(strings.TrimSuffix(plain, "\n") + end)); err != nil {
 			t.Errorf("end %q: %v", end, err)
 		}
 	}
@@ -196,7 +196,7 @@ func TestHostileSignaturesAreBounded(t *testing.T) {
 		"endless tag":      append([]byte{0x3f}, bytes.Repeat([]byte{0xff}, 1000)...),
 	} {
 		started := time.Now()
-		r, err := CheckReport(spliced(t, file, cms))
+		r, err := checkReport(spliced(t, file, cms))
 		if err != nil || r.Signature != SignatureUnverifiable {
 			t.Errorf("%s: %s (%s), %v", name, r.Signature, r.Detail, err)
 		}
@@ -235,7 +235,7 @@ func TestAGiantKeyIsNotTried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := CheckReport(spliced(t, newSigner(t).signed(t, "adbe.pkcs7.detached"), cms))
+	r, err := checkReport(spliced(t, newSigner(t).signed(t, "adbe.pkcs7.detached"), cms))
 	if err != nil || r.Signature != SignatureUnverifiable || !strings.Contains(r.Detail, "too large") {
 		t.Errorf("%s (%s), %v", r.Signature, r.Detail, err)
 	}
@@ -251,7 +251,7 @@ func TestEndlessByteRangesAreNotTried(t *testing.T) {
 	}
 	big.Write(plain[at:])
 	started := time.Now()
-	if r, err := CheckReport(big.Bytes()); err != nil || r.Signature != SignatureUnverifiable {
+	if r, err := checkReport(big.Bytes()); err != nil || r.Signature != SignatureUnverifiable {
 		t.Errorf("%s, %v", r.Signature, err)
 	}
 	if took := time.Since(started); took > 2*time.Second {
@@ -264,7 +264,7 @@ func TestVerificationWritesNoFiles(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_CONFIG_HOME", home)
-	if _, err := CheckReport(newSigner(t).signed(t, "adbe.pkcs7.detached")); err != nil {
+	if _, err := checkReport(newSigner(t).signed(t, "adbe.pkcs7.detached")); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(home)

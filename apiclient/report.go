@@ -30,16 +30,16 @@ func (c *Client) Report(ctx context.Context, ref Ref, link string) (Report, erro
 	if err != nil {
 		return Report{}, err
 	}
-	r, err := CheckReport(got.body)
+	r, err := checkReport(got.body)
 	if err != nil {
 		return Report{}, &Error{Op: op, Kind: Invalid, Status: got.status, RequestID: got.requestID, Err: err}
 	}
 	return r, nil
 }
 
-// CheckReport checks a PDF's structure and signature. Its error says that data
+// checkReport checks a PDF's structure and signature. Its error says that data
 // is no PDF, or not the whole of one.
-func CheckReport(data []byte) (Report, error) {
+func checkReport(data []byte) (Report, error) {
 	if !bytes.HasPrefix(data, []byte("%PDF-")) {
 		return Report{}, errNotPDF
 	}

@@ -8,13 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// Types and content type of the events on SCREENING_RESULTS.
+// Types of the events on SCREENING_RESULTS.
 const (
 	TypeCompleted = "screening.completed.v1"
 	TypeFailed    = "screening.failed.v1"
-
-	// ContentType is what an event is, in CloudEvents' structured mode.
-	ContentType = "application/cloudevents+json"
 
 	// SchemaCompleted and SchemaFailed identify the schemas that the data of
 	// the events keep to: an anchor within queue/schema/result.v1.json and

@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// OpIDHeader carries the op id of a compare-and-set: fresh for each logical
+// opIDHeader carries the op id of a compare-and-set: fresh for each logical
 // write, the same for its repetitions.
-const OpIDHeader = "Rescreen-Op-Id"
+const opIDHeader = "Rescreen-Op-Id"
 
 // change is one compare-and-set.
 type change struct {
@@ -45,7 +45,7 @@ func (l line) commit(ctx context.Context, c change) (uint64, error) {
 	header := nats.Header{}
 	maps.Copy(header, c.header)
 	op := rand.Text()
-	header.Set(OpIDHeader, op)
+	header.Set(opIDHeader, op)
 	header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.after, 10))
 
 	for try := 0; ; try++ {
@@ -82,7 +82,7 @@ func (l line) readBack(ctx context.Context, c change, op string, v verdict) (seq
 		found = &jetstream.RawStreamMsg{}
 	case err != nil:
 		return 0, false, err
-	case found.Header.Get(OpIDHeader) == op:
+	case found.Header.Get(opIDHeader) == op:
 		return found.Sequence, true, nil
 	case found.Sequence > c.after:
 		return 0, true, ErrConflict

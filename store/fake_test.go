@@ -123,7 +123,7 @@ func (f *fakeStream) store(subject string, data []byte, header nats.Header) uint
 func (f *fakeStream) foreign(subject string) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.store(subject, []byte("foreign"), nats.Header{OpIDHeader: {"foreign"}})
+	return f.store(subject, []byte("foreign"), nats.Header{opIDHeader: {"foreign"}})
 }
 
 // remove is a TTL that ended, or a purge.
