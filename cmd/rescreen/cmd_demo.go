@@ -28,11 +28,15 @@ type demoCmd struct {
 	To   string `flag:"only" default:"rescreen-demo" placeholder:"DIR" help:"Where results, evidence, rejects and the log go; what an earlier demo left there is replaced."`
 }
 
-// What the demo does to the simulated API, and what that does to the demo: fast
-// enough to watch, slow enough to see.
+// What the simulated API of the demo allows, and the lower budget of its
+// worker: between a permit and the call the intent is written down, which on a
+// busy machine lets calls bunch.
 const (
-	demoCreateRate, demoCreateBurst   = 50, 10
-	demoRequestRate, demoRequestBurst = 400, 40
+	demoAPICreateRate, demoAPICreateBurst   = 60, 20
+	demoAPIRequestRate, demoAPIRequestBurst = 400, 80
+
+	demoCreateRate, demoCreateBurst   = 50, 5
+	demoRequestRate, demoRequestBurst = 300, 20
 	demoPollFirst                     = time.Second
 )
 
@@ -44,8 +48,8 @@ func demoAPI() amlsim.Config {
 		Latency:     amlsim.LogNormal(30*time.Millisecond, 0.5, 5*time.Millisecond, 250*time.Millisecond),
 		Shape:       amlsim.ShapeMixed,
 		Gzip:        true,
-		CreateRate:  demoCreateRate, CreateBurst: demoCreateBurst,
-		RequestRate: demoRequestRate, RequestBurst: demoRequestBurst,
+		CreateRate:  demoAPICreateRate, CreateBurst: demoAPICreateBurst,
+		RequestRate: demoAPIRequestRate, RequestBurst: demoAPIRequestBurst,
 	}
 }
 
@@ -96,7 +100,7 @@ func (f demoFile) Close() error { return f.close() }
 // open returns the portfolio and what to call it.
 func (c *demoCmd) open() (demoFile, string, error) {
 	if c.File == "" {
-		return demoFile{strings.NewReader(testdata.Portfolio()), func() error { return nil }}, "the sample portfolio", nil
+		return demoFile{strings.NewReader(testdata.Portfolio()), func() error { return nil }}, "testdata/portfolio.csv", nil
 	}
 	f, err := os.Open(c.File)
 	if err != nil {
@@ -222,8 +226,8 @@ func demoSettings(issuer string) (workerSettings, error) {
 		return s, err
 	}
 	s.API.APIEnv, s.API.APIIssuer = envLocal, issuer
-	s.Budgets.CreateRate, s.Budgets.CreateBurst = perSecond(demoCreateRate), demoCreateBurst/2
-	s.Budgets.RequestRate, s.Budgets.RequestBurst = perSecond(demoRequestRate), demoRequestBurst/2
+	s.Budgets.CreateRate, s.Budgets.CreateBurst = perSecond(demoCreateRate), demoCreateBurst
+	s.Budgets.RequestRate, s.Budgets.RequestBurst = perSecond(demoRequestRate), demoRequestBurst
 	s.Lifecycle.PollFirst = demoPollFirst
 	return s, nil
 }

@@ -12,10 +12,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap/zapcore"
@@ -53,18 +54,16 @@ func TestDemo(t *testing.T) {
 	t.Run("the test people come out as documented", func(t *testing.T) { checkTestPeople(t, dir) })
 	t.Run("the exported evidence is what its name says", func(t *testing.T) { checkEvidenceFiles(t, dir) })
 	t.Run("nobody stands in a log, a subject, a header or a name", func(t *testing.T) {
-		names := fileNames(t, dir)
+		names, people := fileNames(t, dir), canaries(t)
+		if n := leaks(testdata.Portfolio(), people); n < 1000 {
+			t.Fatalf("the check finds %d people in the portfolio itself", n)
+		}
 		for where, text := range map[string]string{"the log": log.String(), "subjects and headers": wire.text(), "file names": names, "the summary": summary.String()} {
 			if len(text) == 0 {
 				t.Errorf("%s are empty: the check checks nothing", where)
 			}
-			for _, canary := range canaries(t) {
-				if !canary.MatchString(testdata.Portfolio()) {
-					t.Fatal("the check does not even find people in the portfolio")
-				}
-				if canary.MatchString(text) {
-					t.Errorf("%s hold personal data (%d bytes long)", where, len(canary.String()))
-				}
+			if n := leaks(text, people); n > 0 {
+				t.Errorf("%s hold personal data in %d places", where, n)
 			}
 		}
 	})
@@ -82,9 +81,6 @@ func checkDemoCounts(t *testing.T, o demoOutcome) {
 		if o.exported.Results[outcome] == 0 {
 			t.Errorf("nobody is %s", outcome)
 		}
-	}
-	if limit := demoCreateRate + demoCreateBurst; o.api.PeakCreate.Second > limit || o.api.Throttled > 0 {
-		t.Errorf("%d creations in a second, %d answers 429", o.api.PeakCreate.Second, o.api.Throttled)
 	}
 }
 
@@ -146,39 +142,40 @@ func sampleRows(t *testing.T) (header map[string]int, records [][]string) {
 	return header, records
 }
 
-// canaries matches every number, full name and uncommon last name of the
-// sample, as a word.
-func canaries(t *testing.T) []*regexp.Regexp {
+// canaries are the words by which somebody in the sample could be known: last
+// names of four letters and more, numbers in all their spellings, birth dates.
+func canaries(t *testing.T) map[string]bool {
 	t.Helper()
 	header, records := sampleRows(t)
 	words := map[string]bool{}
 	for _, r := range records {
-		first, last, number := r[header["first_name"]], r[header["last_name"]], r[header["ssn"]]
-		if first != "" && last != "" {
-			words[first+" "+last] = true
-			words[last] = true
-		}
-		if len(number) >= 10 {
-			words[number] = true
-			words[strings.NewReplacer("-", "", "+", "", " ", "").Replace(number)] = true
-		}
-		if born := r[header["date_of_birth"]]; len(born) == len("2006-01-02") {
-			words[born] = true
+		number := r[header["ssn"]]
+		for _, text := range []string{r[header["last_name"]], number, strings.NewReplacer("-", "", "+", "", " ", "").Replace(number), r[header["date_of_birth"]]} {
+			for _, word := range wordsOf(text) {
+				if utf8.RuneCountInString(word) >= 4 {
+					words[word] = true
+				}
+			}
 		}
 	}
-	// In one expression per hundred words: a thousand passes over the log would
-	// take their time.
-	var list []string
-	for w := range words {
-		list = append(list, regexp.QuoteMeta(w))
+	return words
+}
+
+// wordsOf splits a text at everything that is in no name, number or date.
+func wordsOf(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '+'
+	})
+}
+
+// leaks counts the canaries in a text.
+func leaks(text string, canaries map[string]bool) (n int) {
+	for _, word := range wordsOf(text) {
+		if canaries[word] {
+			n++
+		}
 	}
-	var all []*regexp.Regexp
-	for len(list) > 0 {
-		n := min(100, len(list))
-		all = append(all, regexp.MustCompile(`(^|[^\pL\pN-])(`+strings.Join(list[:n], "|")+`)($|[^\pL\pN-])`))
-		list = list[n:]
-	}
-	return all
+	return n
 }
 
 // wireTap keeps subject and headers of everything that passes through NATS,
