@@ -28,7 +28,7 @@ var imports = map[string][]string{
 	"store/storetest":             {"store"},
 	"worker":                      {"apiclient", "queue", "store"},
 	"cmd/rescreen": {
-		"apiclient", "apiclient/amlsim", "apiclient/personal", "queue", "queue/natsembed", "queue/portfolio", "store", "testdata", "worker",
+		"apiclient", "apiclient/amlsim", "apiclient/nationalid", "apiclient/personal", "queue", "queue/natsembed", "queue/portfolio", "store", "testdata", "worker",
 	},
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"rescreen/queue"
@@ -42,15 +43,32 @@ func newBatchWorld(t testing.TB) *batchWorld {
 	if _, err := setup(t.Context(), link.JS, setupOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	desk, err := openBatchDesk(t.Context(), link.JS)
+	w, err := joinBatchWorld(t.Context(), link.JS)
 	if err != nil {
 		t.Fatal(err)
 	}
-	remembered, err := store.Open(t.Context(), link.JS)
+	return w
+}
+
+func joinBatchWorld(ctx context.Context, js jetstream.JetStream) (*batchWorld, error) {
+	desk, err := openBatchDesk(ctx, js)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return &batchWorld{batchDesk: desk, store: remembered}
+	remembered, err := store.Open(ctx, js)
+	return &batchWorld{batchDesk: desk, store: remembered}, err
+}
+
+// limitJobs sets the size of the job stream.
+func (w *batchWorld) limitJobs(ctx context.Context, maxBytes int64) error {
+	stream, err := w.js.Stream(ctx, queue.JobsStream)
+	if err != nil {
+		return err
+	}
+	config := stream.CachedInfo().Config
+	config.MaxBytes = maxBytes
+	_, err = w.js.UpdateStream(ctx, config)
+	return err
 }
 
 // people is a portfolio of so many rows without national ids.
@@ -120,10 +138,17 @@ func hexHash(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// result publishes the outcome of a customer, evidence first. A report makes
-// it one with a PDF.
+// result publishes the outcome of a customer.
 func (w *batchWorld) result(t testing.TB, batch queue.BatchID, ref string, document, report []byte) {
 	t.Helper()
+	if err := w.publishResult(t.Context(), batch, ref, document, report); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publishResult publishes a result, evidence first. A report makes it one with
+// a PDF.
+func (w *batchWorld) publishResult(ctx context.Context, batch queue.BatchID, ref string, document, report []byte) error {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	none, polls := 0, 3
 	r := queue.Result{
@@ -142,35 +167,35 @@ func (w *batchWorld) result(t testing.TB, batch queue.BatchID, ref string, docum
 		if data == nil {
 			continue
 		}
-		if _, err := w.store.Evidence.Put(t.Context(), data); err != nil {
-			t.Fatal(err)
+		if _, err := w.store.Evidence.Put(ctx, data); err != nil {
+			return err
 		}
 	}
 	event, err := queue.EncodeResult(w.meta(batch, ref, at), r)
-	w.publish(t, batch, ref, false, event, err)
+	return errors.Join(err, w.publish(ctx, batch, ref, false, event))
 }
 
 func (w *batchWorld) failure(t testing.TB, batch queue.BatchID, ref string, f queue.Failure) {
 	t.Helper()
+	if err := w.publishFailure(t.Context(), batch, ref, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *batchWorld) publishFailure(ctx context.Context, batch queue.BatchID, ref string, f queue.Failure) error {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	f.FailedAt, f.FailedIn = at, queue.Creating
 	event, err := queue.EncodeFailure(w.meta(batch, ref, at), f)
-	w.publish(t, batch, ref, true, event, err)
+	return errors.Join(err, w.publish(ctx, batch, ref, true, event))
 }
 
 func (w *batchWorld) meta(batch queue.BatchID, ref string, at time.Time) queue.EventMeta {
 	return queue.EventMeta{APIEnv: "local", Batch: batch, Job: portfolio.JobID(ref), Attempt: 1, Subject: ref, Time: at}
 }
 
-func (w *batchWorld) publish(t testing.TB, batch queue.BatchID, ref string, failed bool, event []byte, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+func (w *batchWorld) publish(ctx context.Context, batch queue.BatchID, ref string, failed bool, event []byte) error {
 	key := store.Key{Batch: string(batch), Job: string(portfolio.JobID(ref))}
-	if err := w.store.Outcomes.Publish(t.Context(), store.Outcome{Key: key, Attempt: 1, Failed: failed, Value: event}); err != nil {
-		t.Fatal(err)
-	}
+	return w.store.Outcomes.Publish(ctx, store.Outcome{Key: key, Attempt: 1, Failed: failed, Value: event})
 }
 
 func readFile(t testing.TB, elements ...string) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -118,9 +119,9 @@ func TestTallier(t *testing.T) {
 		if err != nil || got.Failures != 0 || got.At.IsZero() {
 			t.Fatalf("%+v, %v", got, err)
 		}
-		for got.Results < uint64(i+1) { // the server counts some moments later
-			if got, err = tallier.tally(t.Context()); err != nil {
-				t.Fatal(err)
+		for deadline := time.Now().Add(longEnough); got.Results < uint64(i+1); { // the server counts some moments later
+			if got, err = tallier.tally(t.Context()); err != nil || time.Now().After(deadline) {
+				t.Fatalf("%+v, %v", got, err)
 			}
 		}
 		if i == 1 {

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 //	await NAME VAR REGEXP      wait until a line it writes matches, and keep the first group in VAR
 //	exits CODE rescreen ARGS   run the command and check the exit code
 //	get URL                    fetch a page; it must answer 200
+//	world WHAT BATCH ARGS      do what workers or operators do, see scriptWorld
 //	writecontext               write a context "bank" of the nats tool for NATS_URL
 //	signal NAME SIG CODE       send INT, TERM or KILL and check the exit code (-1: killed)
 func TestScripts(t *testing.T) {
@@ -45,7 +46,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"nats": scriptNATS, "daemon": scriptDaemon, "await": scriptAwait, "signal": scriptSignal,
+			"world": scriptWorld,
+			"nats":  scriptNATS, "daemon": scriptDaemon, "await": scriptAwait, "signal": scriptSignal,
 			"exits": scriptExits, "get": scriptGet, "writecontext": scriptContext,
 		},
 	})
