@@ -24,7 +24,7 @@ import (
 //
 // With both, so many from that one on.
 func TestChaos(t *testing.T) {
-	first, seeds := uint64(1), uint64(100)
+	first, seeds := uint64(1), uint64(120/raceFactor)
 	if one, err := strconv.ParseUint(os.Getenv("RESCREEN_CHAOS_SEED"), 10, 64); err == nil {
 		first, seeds = one, 1
 	}
@@ -56,10 +56,10 @@ func chaos(t *testing.T, seed uint64) {
 		w.cfg = trial.config(w.cfg)
 		w.create, w.requests = trial.create, trial.requests
 		w.store.SetFault(trial.storeFault(seed))
-		w.queueFault = trial.queueFault(seed)
+		w.queueFault.Store(trial.queueFault(seed))
 		c.misbehave()
 		w.store.SetFault(nil)
-		w.queueFault = nil
+		w.queueFault.Store(nil)
 		c.recover()
 		c.check()
 		if t.Failed() {

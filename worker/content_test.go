@@ -155,14 +155,14 @@ func TestNothingTellsOfAPerson(t *testing.T) {
 		}
 		trouble := trial{storeTrouble: 0.1, queueTrouble: 0.1}
 		w.store.SetFault(trouble.storeFault(1))
-		w.queueFault = trouble.queueFault(1)
+		w.queueFault.Store(trouble.queueFault(1))
 		w.submit(jobs...)
 		w.jobs.Stream().Publish(queue.JobSubject("b"), []byte(`{"id":"broken-1","customer_ref":"01010750241","first_name":"Kanarifugl","ssn":"0101`), nil)
 		w.jobs.Stream().Publish(queue.JobSubject("b"), []byte(`{"id":"x","customer_ref":"01010750241","first_name":"Kanarifugl","last_name":"K","date_of_birth":"1969-12-24"}`), nil)
 		_, stop := w.start("w")
 		time.Sleep(15 * time.Minute)
 		w.store.SetFault(nil)
-		w.queueFault = nil
+		w.queueFault.Store(nil)
 		w.outcomes(3*time.Hour, jobs...)
 		stop()
 		w.checkPrivacy("Kanarifugl", "1969-12-24", "24.12.1969", "01010750241", "has a hit")

@@ -128,9 +128,9 @@ func (t trial) storeFault(seed uint64) func(op, key string) storetest.Fault {
 var errQueue = errors.New("queue out of reach")
 
 // queueFault is the fault hook of jobs and due messages.
-func (t trial) queueFault(seed uint64) queuetest.Fault {
+func (t trial) queueFault(seed uint64) *queuetest.Fault {
 	lots := newLots(seed + 1)
-	return func(op, subject string) error {
+	var fault queuetest.Fault = func(op, subject string) error {
 		rng := lots.draw(op, subject)
 		switch {
 		case rng.Float64() >= t.queueTrouble:
@@ -140,4 +140,5 @@ func (t trial) queueFault(seed uint64) queuetest.Fault {
 		}
 		return errQueue
 	}
+	return &fault
 }

@@ -39,7 +39,7 @@ type world struct {
 	create, requests Budget
 	batches          fakeBatches
 	watch            *watch // of what workers write, if it is to be watched
-	queueFault       queuetest.Fault
+	queueFault       atomic.Pointer[queuetest.Fault]
 	wrap             func(Deps) Deps             // what a worker is given instead, if set
 	events           map[queue.JobID]queue.Event // read so far
 }
@@ -57,10 +57,10 @@ func newWorld(t *testing.T, sim amlsim.Config) *world {
 	w := &world{t: t, log: &logBuffer{}, events: make(map[queue.JobID]queue.Event), create: Budget{1000, 100}, requests: Budget{5000, 500}}
 	w.sim = amlsim.New(sim)
 	fault := queuetest.WithFault(func(op, subject string) error {
-		if w.queueFault == nil {
-			return nil
+		if hook := w.queueFault.Load(); hook != nil {
+			return (*hook)(op, subject)
 		}
-		return w.queueFault(op, subject)
+		return nil
 	})
 	w.due = queuetest.NewStream(store.WakesStream, queuetest.OnePerSubject(), fault)
 	w.store = storetest.NewMemory(storetest.Config{
