@@ -64,7 +64,7 @@ func FuzzViewDocument(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		v, err := ViewDocument(data)
+		v, err := DefaultProfile().ViewDocument(data)
 		if err != nil {
 			return
 		}

@@ -67,9 +67,6 @@ type Hit struct {
 	Source         *string // the list, free text
 }
 
-// ViewDocument reads a document under the default profile.
-func ViewDocument(data []byte) (View, error) { return DefaultProfile().ViewDocument(data) }
-
 // View reads a document under the client's profile.
 func (c *Client) View(data []byte) (View, error) { return c.profile.ViewDocument(data) }
 

@@ -23,7 +23,7 @@ const wholeDocument = `{
 }`
 
 func TestViewOfAWholeDocument(t *testing.T) {
-	v, err := ViewDocument([]byte(wholeDocument))
+	v, err := DefaultProfile().ViewDocument([]byte(wholeDocument))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestViewOfWhatIsMissing(t *testing.T) {
 		`{"keyInformation":null,"identity":null,"address":null,"aml":null,"roles":null}`,
 		`{"keyInformation":7,"identity":"x","address":[],"aml":"NONE","roles":{}}`,
 	} {
-		v, err := ViewDocument([]byte(body))
+		v, err := DefaultProfile().ViewDocument([]byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestViewOfWhatIsMissing(t *testing.T) {
 		}
 	}
 	for _, body := range []string{``, `null`, `[]`, `<html>`, `{"aml":`, strings.Repeat(`{"a":`, 300) + "1" + strings.Repeat("}", 300)} {
-		if _, err := ViewDocument([]byte(body)); err == nil {
+		if _, err := DefaultProfile().ViewDocument([]byte(body)); err == nil {
 			t.Errorf("%.20s is a document", body)
 		}
 	}
@@ -121,7 +121,7 @@ func TestScreening(t *testing.T) {
 		{"NONE and a message of trouble", `{"status":"NONE","statusMessage":"OFAC temporarily UNAVAILABLE"}`, "undetermined", "-/-"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v, err := ViewDocument([]byte(`{"aml":` + tc.aml + `}`))
+			v, err := DefaultProfile().ViewDocument([]byte(`{"aml":` + tc.aml + `}`))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +152,7 @@ func TestListsSearched(t *testing.T) {
 		`{}`: nil, `{"list":null}`: nil, `{"list":"OFAC"}`: nil, `{"list":[]}`: {}, `{"list":["OFAC",7,"","EU"]}`: {"OFAC", "EU"},
 		`{"list":[{"name":"OFAC"}]}`: nil, `{"list":[""]}`: nil,
 	} {
-		v, err := ViewDocument([]byte(`{"aml":` + aml + `}`))
+		v, err := DefaultProfile().ViewDocument([]byte(`{"aml":` + aml + `}`))
 		if got := v.Screening().Lists; err != nil || !slices.Equal(got, want) || (got == nil) != (want == nil) {
 			t.Errorf("%s: %v, %v", aml, got, err)
 		}

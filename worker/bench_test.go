@@ -43,6 +43,10 @@ func (a *instantAPI) Report(context.Context, apiclient.Ref, string) (apiclient.R
 	return apiclient.Report{}, fmt.Errorf("no report was ordered")
 }
 
+func (a *instantAPI) View(document []byte) (apiclient.View, error) {
+	return apiclient.DefaultProfile().ViewDocument(document)
+}
+
 // BenchmarkJobs takes b.N jobs from the stream to their results over embedded
 // JetStream (one copy, default sync), evidence included.
 //

@@ -61,6 +61,9 @@ func (s *step) collectReport(ctx context.Context, wk wake, session apiclient.Ses
 		}
 		return s.fetchFailed(ctx, wk, err)
 	}
+	if session.Failed() {
+		return s.complete(ctx, wk, &Report{State: queue.ReportFailed})
+	}
 	wk.Answered = s.clock.Now()
 	if ours, err := s.keepDocument(ctx, wk); err != nil || !ours {
 		return err
@@ -83,7 +86,7 @@ func (s *step) fetchDocument(ctx context.Context, wk *wake, link string) error {
 		}
 		return err
 	}
-	doc, err := examine(data)
+	doc, err := s.examine(data)
 	if err != nil {
 		wk.SpoiledDocument++
 		return err
@@ -143,8 +146,7 @@ func (s *step) fetchFailed(ctx context.Context, wk wake, err error) error {
 		return s.expired(ctx, wk) // it was ready, and is no more
 	}
 	if wk.Document == nil && wk.SpoiledDocument >= maxSpoiled {
-		status, message := whatWasSaid(err)
-		return s.giveUp(ctx, wk, queue.ResultInvalid, status, message)
+		return s.giveUp(ctx, wk, queue.ResultInvalid, statusOf(err), "the JSON result could not be used, however often it was fetched")
 	}
 	// A foreign link or a refusal concerns this session alone; what concerns
 	// all calls closes the upstream.
@@ -191,8 +193,8 @@ func (s *step) keepEvidence(ctx context.Context, data []byte) (string, error) {
 
 // examine reads from a document what the result says about it. That a part is
 // missing is never read as "no hits".
-func examine(data []byte) (*Document, error) {
-	view, err := apiclient.ViewDocument(data)
+func (s *step) examine(data []byte) (*Document, error) {
+	view, err := s.entities.View(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDocument, err)
 	}

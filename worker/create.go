@@ -280,14 +280,21 @@ func queryOf(j *queue.Job) apiclient.Query {
 	}
 }
 
-// whatWasSaid is what the API's answer adds to a failure: its status and its masked
-// message.
+// whatWasSaid is what the answer to a create call adds to a failure: its status,
+// and its message, in which the client has masked whatever the query held.
+// Messages of other calls are not quoted: what to mask is not known there.
 func whatWasSaid(err error) (status int, message string) {
 	var api *apiclient.Error
 	if errors.As(err, &api) {
 		return api.Status, api.Message
 	}
 	return 0, ""
+}
+
+// statusOf is the API's status behind err; 0 when there was no answer.
+func statusOf(err error) int {
+	status, _ := whatWasSaid(err)
+	return status
 }
 
 func later(a, b time.Time) time.Time {

@@ -33,7 +33,8 @@ func (s *step) poll(ctx context.Context, wk wake) error {
 	}
 	wk.Poll++
 	wk.Missing = 0
-	if session.Failed() {
+	// A session may fail with its document ready: then that is collected first.
+	if session.Failed() && session.Document.State() != apiclient.EntityReady {
 		return s.giveUp(ctx, wk, queue.SessionFailed, 0, "the session ended as "+literal(session.Status))
 	}
 	return s.collect(ctx, wk, session)
@@ -85,8 +86,7 @@ func (s *step) gone(ctx context.Context, wk wake, err error) error {
 		wk.Poll++
 		return s.nextPoll(ctx, wk, missingDelay)
 	}
-	status, message := whatWasSaid(err)
-	return s.giveUp(ctx, wk, queue.SessionNotFound, status, message)
+	return s.giveUp(ctx, wk, queue.SessionNotFound, statusOf(err), "the API does not know the session")
 }
 
 // expired handles results that perished before they were fetched: what is

@@ -82,10 +82,14 @@ type Sessions interface {
 	Session(ctx context.Context, ref apiclient.Ref) (apiclient.Session, error)
 }
 
-// Entities fetches what a session has produced. Errors as for Sessions.
+// Entities fetches what a session has produced, and reads it. Errors of the
+// fetches are as for Sessions.
 type Entities interface {
 	Document(ctx context.Context, ref apiclient.Ref, link string) ([]byte, error)
 	Report(ctx context.Context, ref apiclient.Ref, link string) (apiclient.Report, error)
+	// View reads a document as the profile says; an error means that it is no
+	// document at all.
+	View(document []byte) (apiclient.View, error)
 }
 
 // Due gives the wake-ups that have come due.
