@@ -43,6 +43,7 @@ type chaosRun struct {
 	rng   *rand.Rand
 	trial trial
 	jobs  []queue.Job // of attempt 1
+	meter meter
 	again map[queue.JobID]bool
 	names int // workers so far
 }
@@ -52,7 +53,7 @@ func chaos(t *testing.T, seed uint64) {
 	trial := drawTrial(rng)
 	inWorld(t, trial.sim, func(w *world) {
 		c := &chaosRun{world: w, seed: seed, rng: rng, trial: trial, again: make(map[queue.JobID]bool)}
-		w.watch = newWatch()
+		w.watch, w.wrap = newWatch(), c.meter.wrap
 		w.cfg = trial.config(w.cfg)
 		w.create, w.requests = trial.create, trial.requests
 		w.store.SetFault(trial.storeFault(seed))

@@ -99,13 +99,13 @@ func (s *step) createLater(ctx context.Context, rec Record, seq uint64, why erro
 // it. The call is never cut short by a stop: an answer not waited for would be
 // an unknown outcome.
 func (s *step) call(ctx context.Context, rec Record, seq uint64, claimEnds time.Time) error {
-	s.takeHeld(Create)
 	// A process that was paused since the commit may have lost its claim. The
 	// monotonic clock tells, and the deadline keeps the call inside the claim.
 	left := time.Until(claimEnds) - time.Second
 	if left < s.cfg.PostTimeout/2 {
 		return s.notCreated(ctx, rec, seq, &apiclient.Error{Op: "create", Kind: apiclient.NotSent, Message: "paused between intent and call"})
 	}
+	s.takeHeld(Create)
 	postCtx, cancel := lasting(ctx, min(s.cfg.PostTimeout, left))
 	defer cancel()
 	id, err := s.sessions.CreateSession(postCtx, queryOf(rec.Query))
