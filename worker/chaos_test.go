@@ -24,7 +24,7 @@ import (
 //
 // With both, so many from that one on.
 func TestChaos(t *testing.T) {
-	first, seeds := uint64(1), uint64(120/raceFactor)
+	first, seeds := uint64(1), uint64(90/raceFactor)
 	if one, err := strconv.ParseUint(os.Getenv("RESCREEN_CHAOS_SEED"), 10, 64); err == nil {
 		first, seeds = one, 1
 	}

@@ -42,7 +42,9 @@
 //
 // [Worker.Run] turns two loops, one over due wake-ups and one over jobs, fair
 // to all batches. Each takes a slot, then a permit, then a message, and starts
-// the step in a goroutine it waits for. settle is the one place where the end
-// of a step becomes an acknowledgement, a delay or a termination. The repair
-// looks, slowly, for open records that nothing will wake any more.
+// the step in a goroutine it waits for. New jobs may hold half of the slots,
+// creates three quarters, polls and fetches all of them. settle is the one place
+// where the end of a step becomes an acknowledgement or a delay. The repair
+// looks, slowly, for records that nothing will take any further, and parks a
+// wake-up for them.
 package worker
