@@ -451,3 +451,36 @@ func TestSessionThatEndsAfterItsDocumentLeavesAResult(t *testing.T) {
 		})
 	}
 }
+
+// A session may be told to have failed while its document is there.
+func TestDocumentOfAFailedSessionIsCollected(t *testing.T) {
+	fault := amlsim.Fault{Call: amlsim.CallSession, Do: amlsim.Action{Kind: amlsim.ActLiteral, Entity: amlsim.EntitySession, Literal: "COMPLETED_WITH_ERRORS"}}
+	sim := amlsim.Config{ReportAfter: amlsim.Fixed(time.Hour), Shape: amlsim.ShapeNested, Faults: []amlsim.Fault{fault}}
+	inWorld(t, sim, func(w *world) {
+		job := person(1, true)
+		w.submit(job)
+		_, stop := w.start("w")
+		defer stop()
+		if r := w.result(time.Minute, job); r.Report.State != queue.ReportFailed || len(r.Document) == 0 {
+			t.Errorf("report %s, document of %d bytes", r.Report.State, len(r.Document))
+		}
+	})
+}
+
+// Whether somebody is on a list is read as the profile says.
+func TestScreeningIsReadByTheProfile(t *testing.T) {
+	inWorld(t, amlsim.Config{Mix: amlsim.Mix{Clear: 1}}, func(w *world) {
+		profile, err := apiclient.ReadProfile(strings.NewReader("document: {aml: another}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.api.Profile = profile
+		job := person(1, false)
+		w.submit(job)
+		_, stop := w.start("w")
+		defer stop()
+		if r := w.result(time.Minute, job); r.Outcome != queue.Undetermined {
+			t.Errorf("%s, although the profile looks for the hits elsewhere", r.Outcome)
+		}
+	})
+}
