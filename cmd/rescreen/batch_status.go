@@ -108,7 +108,7 @@ func (d *batchDesk) statusBy(ctx context.Context, batch queue.BatchID, t *tallie
 	if !known && batch != queue.DefaultBatch && s.Queued+s.Open+s.outcomes() == 0 {
 		return batchStatus{}, unknownBatch(batch)
 	}
-	return d.noteEnd(ctx, s, counted.At)
+	return d.noteEnd(ctx, s, counted.At), nil
 }
 
 // uncounted reports whether nobody has said (yet) how many jobs a batch has.
@@ -141,10 +141,15 @@ func (s batchStatus) total() uint64 { return s.outcomes() + s.Open }
 // stream: a job that was published twice may still be there, for which the
 // batch must keep its consumer. Whichever command notices does it; the
 // register's compare-and-set makes it once.
-func (d *batchDesk) noteEnd(ctx context.Context, s batchStatus, at time.Time) (batchStatus, error) {
+//
+// Who may only read still sees the status: a mark that cannot be made is left
+// to the next one who looks.
+func (d *batchDesk) noteEnd(ctx context.Context, s batchStatus, at time.Time) batchStatus {
 	if !s.Complete || s.Queued > 0 || s.Unregistered || s.State != queue.Submitted {
-		return s, nil
+		return s
 	}
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	defer cancel()
 	changed, err := d.batches.Change(ctx, s.Name, func(b *queue.Batch) error {
 		if b.State != queue.Submitted {
 			return errSettled
@@ -155,12 +160,14 @@ func (d *batchDesk) noteEnd(ctx context.Context, s batchStatus, at time.Time) (b
 	if errors.Is(err, errSettled) { // by somebody else
 		changed, _, err = d.batches.Load(ctx, s.Name)
 	}
-	if err != nil {
-		return s, err
+	if err == nil {
+		s.Batch = changed
 	}
-	s.Batch = changed
-	return s, nil
+	return s
 }
+
+// noteTimeout is how long a mark may take.
+const noteTimeout = 2 * time.Second
 
 // errSettled ends a change that somebody else has made already.
 var errSettled = errors.New("already done")

@@ -77,6 +77,7 @@ func TestWatchOfAnOpenSubmission(t *testing.T) {
 
 // A watcher outlives its server: it says so, and goes on when there is one.
 func TestWatchOutlivesTheServer(t *testing.T) {
+	t.Parallel() // a request that is under way when the server goes waits 5 s
 	dir := t.TempDir()
 	first, err := startNATS(&server.Options{StoreDir: dir})
 	if err != nil {

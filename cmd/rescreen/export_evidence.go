@@ -50,6 +50,10 @@ type evidenceExport struct {
 	group  *errgroup.Group
 	ctx    context.Context // of the group
 
+	// disk is held while a file is made or read: one thread at a time made
+	// 20,000 small files in one directory in 2.6 s, eight took 7.3 s.
+	disk sync.Mutex
+
 	mu      sync.Mutex
 	summary evidenceSummary
 	missing *pendingFile
@@ -136,7 +140,7 @@ func (x *evidenceExport) write(job queue.JobID, e queue.Evidence) error {
 	if data == nil {
 		return x.miss(job, e, "is gone or damaged")
 	}
-	if err := writeEvidence(path, data); err != nil {
+	if err := x.store(path, data); err != nil {
 		return err
 	}
 	x.count(int64(len(data)), 0)
@@ -150,12 +154,20 @@ func gone(err error) bool {
 
 // there reports whether an earlier export has written the file, whole.
 func (x *evidenceExport) there(path string, e queue.Evidence) bool {
+	x.disk.Lock()
+	defer x.disk.Unlock()
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() || info.Size() != e.Bytes {
 		return false
 	}
-	sum, err := hashFile(path)
+	sum, err := hashFile(path, info.Size())
 	return err == nil && sum == e.SHA256
+}
+
+func (x *evidenceExport) store(path string, data []byte) error {
+	x.disk.Lock()
+	defer x.disk.Unlock()
+	return writeEvidence(path, data)
 }
 
 // writeEvidence writes a file without waiting for the disk: after a crash the

@@ -3,11 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"errors"
-	"os"
 	"path/filepath"
-	"strings"
-
-	"rescreen/queue"
 )
 
 // outcomeFiles are the two files of one kind of outcome: every event, and the
@@ -61,39 +57,4 @@ func (f *outcomeFiles) commit() ([]exportedFile, error) {
 func (f *outcomeFiles) discard() {
 	f.events.discard()
 	f.cells.discard()
-}
-
-// removeExport removes an export from a directory, for another batch to take
-// its place: what a manifest says was exported, and evidence by its name.
-// Anything else in the directory stays. Without a manifest nothing is removed.
-func removeExport(dir string) error {
-	manifest, err := readManifest(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	names := []string{missingFile}
-	for _, f := range manifest.Files {
-		names = append(names, filepath.Base(f.Name))
-	}
-	evidence, err := os.ReadDir(filepath.Join(dir, evidenceDir))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	for _, entry := range evidence {
-		hash, _, _ := strings.Cut(entry.Name(), ".")
-		for _, kind := range []string{queue.EvidenceDocument, queue.EvidenceReport} {
-			if name, ok := evidenceName(queue.Evidence{Kind: kind, SHA256: hash}); ok && name == entry.Name() {
-				names = append(names, filepath.Join(evidenceDir, name))
-			}
-		}
-	}
-	for _, name := range append(names, manifestFile) { // last: a removal that broke off can be repeated
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -172,22 +171,6 @@ func TestExportAgain(t *testing.T) {
 	}
 	wantExit(t, err, exitUsage, "--to")
 	checkManifest(t, dir, s)
-	own := filepath.Join(dir, "evidence", "notes.txt")
-	if err := os.WriteFile(own, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := removeExport(dir); err != nil {
-		t.Fatal(err)
-	}
-	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 1 {
-		t.Errorf("%v, %v", left, err)
-	}
-	if left, err := filepath.Glob(filepath.Join(dir, "evidence", "*")); err != nil || !slices.Equal(left, []string{own}) {
-		t.Errorf("%v, %v", left, err)
-	}
-	if _, err := w.exportBatch(t.Context(), w.store.Evidence, "other", dir, exportOptions{}); err != nil {
-		t.Error(err)
-	}
 }
 
 // goneEvidence has lost one piece and finds another one damaged.

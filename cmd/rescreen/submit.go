@@ -59,6 +59,9 @@ var (
 	errChanged    = errors.New("the input changed while it was read")
 )
 
+// errLagging passes: what was read is older than what was written.
+var errLagging = errors.New("the register does not show the batch yet")
+
 // submitChunk is how many jobs are published before the next are read. Each
 // chunk is pipelined; together with the rows it is all that is held in memory.
 const submitChunk = 512
@@ -333,6 +336,9 @@ func (s *submitting) finish(ctx context.Context) (submission, error) {
 		batch, err = s.desk.batches.Change(ctx, s.batch, func(b *queue.Batch) error { return s.complete(b, now) })
 		if errors.Is(err, errSettled) {
 			batch, _, err = s.desk.batches.Load(ctx, s.batch)
+		}
+		if errors.Is(err, queue.ErrNoBatch) { // we have registered it: a replica lags behind
+			return errLagging
 		}
 		return err
 	})
