@@ -257,33 +257,15 @@ func (d *demo) work(ctx context.Context, batch queue.Batch, show *progress) erro
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- d.station.run(working) }()
-	watched := d.watch(working, batch, show)
+	go func() {
+		ended <- d.station.run(working)
+		stop() // without a worker there is nothing to watch
+	}()
+	_, err := d.desk.watch(working, batch.Name, watchOptions{
+		Every: 200 * time.Millisecond,
+		Seen:  func(status batchStatus) { show.show(status.reading(show.paint)) },
+		Tell:  show.note,
+	})
 	stop()
-	return errors.Join(watched, <-ended)
-}
-
-// watch shows how far the batch is, until it is complete.
-func (d *demo) watch(ctx context.Context, batch queue.Batch, show *progress) error {
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		status, err := d.desk.status(ctx, batch.Name)
-		if err != nil {
-			return err
-		}
-		ended := int64(status.Results + status.Failures)
-		show.show(reading{
-			What: "screening", Done: ended, Total: int64(batch.Accepted), Count: ended, Unit: "screened",
-			Parts: []figure{{Name: "waiting", N: int64(status.Waiting)}, {Name: "failed", N: int64(status.Failures), Paint: show.paint.red}},
-		})
-		if status.Complete {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+	return errors.Join(err, <-ended)
 }
