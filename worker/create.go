@@ -17,6 +17,9 @@ const (
 	maxRecreations = 3 // after calls of unknown outcome
 )
 
+// idPatience is how long a session id that cannot be written down is kept.
+const idPatience = 10 * time.Minute
+
 // permitPatience is how long a step that finds itself in need of a create
 // permit waits for one before it parks: it holds a slot meanwhile, and fetches
 // must not starve behind creates.
@@ -134,6 +137,11 @@ func (s *step) created(ctx context.Context, rec Record, seq uint64, id apiclient
 	s.counts.created.Add(1)
 	waiting := rec.startWaiting(s.clock.Now(), id)
 	newSeq, err := s.commit(ctx, rec, waiting, seq)
+	// While the store is away nobody else can take the job over: the id is kept
+	// and written down when it is back, unless the worker has to stop.
+	for tried := time.Now(); transient(err) && time.Since(tried) < idPatience && wait(s.stop, troublePause) == nil; {
+		newSeq, err = s.commit(ctx, rec, waiting, seq)
+	}
 	if errors.Is(err, errMoved) {
 		return s.orphaned(ctx, id)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"rescreen/apiclient/amlsim"
 	"rescreen/queue"
+	"rescreen/store/storetest"
 )
 
 func TestAnswerLostAfterThePostIsCreatedAgainAndFlagged(t *testing.T) {
@@ -131,5 +132,26 @@ func TestClosedUpstreamIsLeftAlone(t *testing.T) {
 			t.Errorf("calls while the upstream is closed: %+v", calls)
 		}
 		w.outcomes(10*time.Minute, append(people(50)[2:], first)...)
+	})
+}
+
+// A session that was paid for is not bought again because the store was away
+// for a while: the worker keeps the id until it can be written down.
+func TestSessionIDIsKeptWhileTheStoreIsAway(t *testing.T) {
+	inWorld(t, amlsim.Config{Latency: amlsim.Fixed(2 * time.Second)}, func(w *world) {
+		job := person(1, false)
+		w.submit(job)
+		_, stop := w.start("w")
+		defer stop()
+		for w.sim.Stats().Calls[amlsim.CallCreate].Total == 0 { // the call is under way
+			time.Sleep(100 * time.Millisecond)
+		}
+		w.store.SetFault(func(string, string) storetest.Fault { return storetest.Fault{Kind: storetest.Lost} })
+		time.Sleep(90 * time.Second)
+		w.store.SetFault(nil)
+		r := w.result(5*time.Minute, job)
+		if r.PossibleDuplicate || r.SessionsCreated != 1 || w.sessionsOf(job) != 1 {
+			t.Errorf("flagged %v, %d sessions known and %d at the API", r.PossibleDuplicate, r.SessionsCreated, w.sessionsOf(job))
+		}
 	})
 }

@@ -107,6 +107,11 @@ func (w *Worker) settle(ctx context.Context, s *step, d *queue.Delivery, err err
 	}
 }
 
+// transient reports whether err is trouble that passes.
+func transient(err error) bool {
+	return err != nil && !errors.Is(err, errMoved) && endingOf(err).delay == troubleDelay
+}
+
 func isAny(err error, targets ...error) bool {
 	for _, target := range targets {
 		if errors.Is(err, target) {

@@ -39,6 +39,15 @@ type exportSummary struct {
 	Accepted int    `json:"accepted"`
 	Open     uint64 `json:"open"`
 
+	// What was submitted: rows = accepted + rejected, out of the input with
+	// this hash.
+	Rows        int       `json:"rows"`
+	Rejected    int       `json:"rejected"`
+	Duplicates  int       `json:"duplicates"` // of the rejected
+	InputSHA256 string    `json:"input_sha256"`
+	SubmittedBy string    `json:"submitted_by"`
+	SubmittedAt time.Time `json:"submitted_at,omitzero"`
+
 	Results  map[queue.Outcome]int     `json:"results"`
 	Failures map[queue.Reason]int      `json:"failures"`
 	Reports  map[queue.ReportState]int `json:"reports"` // of the results
@@ -135,6 +144,8 @@ func (d *batchDesk) exportBatch(ctx context.Context, source evidenceSource, batc
 	}
 	x.summary.Batch, x.summary.ExportedAt = batch, now
 	x.summary.Complete, x.summary.Accepted, x.summary.Open = status.Complete, status.Accepted, status.Open
+	x.summary.Rows, x.summary.Rejected, x.summary.Duplicates = status.Rows, status.Rejected, status.Duplicates
+	x.summary.InputSHA256, x.summary.SubmittedBy, x.summary.SubmittedAt = status.InputSHA256, status.SubmittedBy, status.SubmittedAt
 	err = x.commit()
 	return x.summary, err
 }

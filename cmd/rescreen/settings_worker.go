@@ -11,9 +11,9 @@ import (
 // budgetSettings are the first values of the fleet's budgets. They are gentle
 // on purpose: the API publishes no limits.
 type budgetSettings struct {
-	CreateRate   frequency `group:"budget" default:"5/s" placeholder:"N/s|m|h" help:"Sessions created per unit of time, over all workers: 5/s, 300/m, 0.2/s."`
+	CreateRate   frequency `group:"budget" default:"5/s" placeholder:"N/s|m|h" help:"Sessions created per unit of time by this worker: 5/s, 300/m, 0.2/s."`
 	CreateBurst  int       `group:"budget" default:"5" placeholder:"N" help:"Sessions created at once after a pause."`
-	RequestRate  frequency `group:"budget" default:"20/s" placeholder:"N/s|m|h" help:"All calls of the API per unit of time, over all workers."`
+	RequestRate  frequency `group:"budget" default:"20/s" placeholder:"N/s|m|h" help:"All calls of the API per unit of time by this worker."`
 	RequestBurst int       `group:"budget" default:"10" placeholder:"N" help:"Calls at once after a pause."`
 	MaxOpen      int       `group:"budget" default:"10000" placeholder:"N" help:"Sessions open at a time, over all workers."`
 }

@@ -87,7 +87,7 @@ func (d *batchDesk) submitPortfolio(ctx context.Context, in io.ReadSeeker, o sub
 		return submission{}, err
 	}
 	if old.State == queue.Submitted || old.State == queue.Ended {
-		return submission{Batch: old, RejectedBy: []rejectCount{}, Already: true}, nil
+		return s.again(ctx, in, old)
 	}
 	s.resumed = old.State == queue.Submitting
 	if err := s.publish(ctx, in); err != nil {
@@ -107,10 +107,24 @@ type submitting struct {
 	size    int64
 	resumed bool
 
+	rejectsOnly bool // publish nothing
+
 	begun   bool // registered, and the consumer is there
 	chunk   []queue.Job
 	counts  portfolio.Counts
 	rejects *rejectsFile
+}
+
+// again answers a submission of what was submitted before: nothing is
+// published, but the rejects, which only that file tells, are written once more.
+func (s *submitting) again(ctx context.Context, in io.Reader, old queue.Batch) (submission, error) {
+	if old.Rejected > 0 {
+		s.rejectsOnly = true
+		if err := s.publish(ctx, in); err != nil {
+			return submission{}, err
+		}
+	}
+	return submission{Batch: old, RejectedBy: s.rejects.counts(), RejectsFile: s.rejects.written(), Already: true}, nil
 }
 
 // identify reads the input for its hash and decides the batch's name.
@@ -138,7 +152,7 @@ func (s *submitting) identify(in io.ReadSeeker) error {
 		path = string(s.batch) + ".rejects.csv"
 	}
 	s.rejects = &rejectsFile{path: path}
-	return nil
+	return s.rejects.mayReplace()
 }
 
 // batchOfHash names the batch of an input: the first 12 hex digits of its
@@ -233,6 +247,9 @@ func fileError(err error) error {
 func (s *submitting) take(ctx context.Context, row portfolio.Row) error {
 	if row.Reject != nil {
 		return s.rejects.add(*row.Reject)
+	}
+	if s.rejectsOnly {
+		return nil
 	}
 	s.chunk = append(s.chunk, row.Job)
 	if len(s.chunk) < submitChunk {

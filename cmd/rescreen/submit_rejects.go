@@ -2,7 +2,10 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -46,6 +49,35 @@ func (f *rejectsFile) add(r portfolio.Reject) error {
 	}
 	f.tally[reason]++
 	return f.writer.Write(r)
+}
+
+// errNotRejects: a file of somebody's is where the rejects would go.
+var errNotRejects = errors.New("exists and is no file of rejects")
+
+// mayReplace refuses a place where something lies that a submission did not
+// write: it may be the portfolio itself.
+func (f *rejectsFile) mayReplace() error {
+	refused := usageError(fmt.Errorf("%s %w", f.path, errNotRejects), "Name another file with --rejects.")
+	info, err := os.Stat(f.path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return usageError(err, "Name another file with --rejects.")
+	case !info.Mode().IsRegular():
+		return refused
+	}
+	file, err := os.Open(f.path)
+	if err != nil {
+		return usageError(err, "Name another file with --rejects.")
+	}
+	defer func() { _ = file.Close() }() // opened for reading: nothing can be lost
+	head := make([]byte, 64)
+	n, _ := io.ReadFull(file, head)
+	if n > 0 && !strings.HasPrefix(strings.TrimPrefix(string(head[:n]), "\ufeff"), "row,column,reason,raw") {
+		return refused
+	}
+	return nil
 }
 
 // commit gives the file its name.
