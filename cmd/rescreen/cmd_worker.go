@@ -52,7 +52,12 @@ func (c *workerCmd) connect(ctx context.Context, log *zap.Logger) (link *natsLin
 	if err != nil {
 		return nil, nil, err
 	}
-	log.Info("NATS server embedded", zap.String("listen", c.EmbeddedListen), zap.String("data_dir", c.NATS.DataDir))
+	access, err := natsembed.ReadAccess(c.NATS.DataDir)
+	if err != nil {
+		stop()
+		return nil, nil, failedError(fmt.Errorf("access file of the embedded NATS server: %w", err), "")
+	}
+	log.Info("NATS server embedded", zap.String("url", access.URL), zap.String("data_dir", c.NATS.DataDir))
 	return link, stop, nil
 }
 
@@ -60,7 +65,8 @@ func (c *workerCmd) connect(ctx context.Context, log *zap.Logger) (link *natsLin
 func embed(ctx context.Context, config natsembed.Config, name string, log *zap.Logger) (link *natsLink, stop func(), err error) {
 	server, err := natsembed.Start(config)
 	if err != nil {
-		return nil, nil, failedError(fmt.Errorf("embedded NATS server: %w", err), "")
+		return nil, nil, failedError(fmt.Errorf("embedded NATS server: %w", err),
+			"If the address or the directory is taken, choose others with --embedded-listen and --data-dir.")
 	}
 	link, err = inProcess(server).connect(ctx, name, log)
 	if err != nil {

@@ -89,7 +89,7 @@ type workerSettings struct {
 	Lifecycle lifecycleSettings `embed:""`
 
 	Embedded       bool   `group:"run" help:"Start a NATS server in this process, with its files under --data-dir."`
-	EmbeddedListen string `group:"run" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens for other workers and commands of this machine; port 0 for any free one."`
+	EmbeddedListen string `group:"run" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens for other workers and commands of this machine; port 0 for any free one. Keep the port: they come back to it after a restart."`
 }
 
 func (s workerSettings) problems() problems { return s.check(true) }
