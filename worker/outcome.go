@@ -96,7 +96,8 @@ func (s *step) documentOf(ctx context.Context, rec Record) ([]byte, error) {
 		return s.document, nil
 	}
 	data, err := s.evidence.Get(ctx, rec.Document.SHA256)
-	if errors.Is(err, store.ErrNotFound) && s.deliveries <= maxStrikes {
+	fresh := s.clock.Now().Sub(rec.Document.FetchedAt) < staleAtMost
+	if errors.Is(err, store.ErrNotFound) && (fresh || s.deliveries <= maxStrikes) {
 		return nil, errStale
 	}
 	if errors.Is(err, store.ErrNotFound) {

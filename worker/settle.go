@@ -18,6 +18,8 @@ const (
 	// A stale read is over when the follower has caught up: milliseconds, or
 	// a leader change, which took up to 7.4 s when measured.
 	staleDelay = 2 * time.Second
+	// staleAtMost is how long a read may be stale: far beyond what was seen.
+	staleAtMost = time.Minute
 	// Store trouble: long enough not to hammer, short against the 2 hours.
 	troubleDelay = 5 * time.Second
 	// Something nobody foresaw.
