@@ -8,8 +8,8 @@ import (
 	"rescreen/worker"
 )
 
-// budgetSettings are the first values of the fleet's budgets. They are gentle
-// on purpose: the API publishes no limits.
+// budgetSettings are the budgets of this worker, but for MaxOpen, which is
+// counted over all of them. They are gentle on purpose: the API publishes no limits.
 type budgetSettings struct {
 	CreateRate   frequency `group:"budget" default:"5/s" placeholder:"N/s|m|h" help:"Sessions created per unit of time by this worker: 5/s, 300/m, 0.2/s."`
 	CreateBurst  int       `group:"budget" default:"5" placeholder:"N" help:"Sessions created at once after a pause."`
