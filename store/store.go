@@ -16,6 +16,7 @@ type Store struct {
 	Outcomes  *Outcomes
 	Evidence  *Evidence
 	Registers *Registers
+	Signals   *Signals
 	Clock     *Clock
 }
 
@@ -58,6 +59,7 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
 			limit:   min(MaxMessageBytes, room),
 		},
 		Registers: &Registers{line: lines[LimitsStream]},
+		Signals:   &Signals{conn: js.Conn()},
 		Clock:     clock,
 	}, nil
 }

@@ -16,6 +16,7 @@ const (
 	OpEvidenceGet     = "evidence.get"
 	OpRegistersLoad   = "registers.load"
 	OpRegistersCommit = "registers.commit"
+	OpSignalsAnnounce = "signals.announce"
 )
 
 // Kind is what becomes of a call.

@@ -42,6 +42,7 @@ type Memory struct {
 	Outcomes  *Outcomes
 	Evidence  *Evidence
 	Registers *Registers
+	Signals   *Signals
 	Clock     *Clock
 
 	world *world
@@ -65,6 +66,7 @@ func NewMemory(c Config) *Memory {
 		Outcomes:  &Outcomes{world: w, stream: newStream(store.ResultsAge)},
 		Evidence:  &Evidence{world: w, stream: newStream(store.EvidenceAge)},
 		Registers: &Registers{world: w, stream: newStream(0)},
+		Signals:   &Signals{world: w, to: make(map[string][]*listener)},
 		Clock:     &Clock{world: w},
 		world:     w,
 	}

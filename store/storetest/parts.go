@@ -200,6 +200,9 @@ type Clock struct {
 // Now is store.Clock.Now.
 func (c *Clock) Now() time.Time { return c.world.now() }
 
+// Refresh is store.Clock.Refresh: there is nothing to be measured.
+func (c *Clock) Refresh(ctx context.Context) error { return ctx.Err() }
+
 // Run is store.Clock.Run: it waits for the end of ctx.
 func (c *Clock) Run(ctx context.Context) { <-ctx.Done() }
 
