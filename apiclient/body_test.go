@@ -18,9 +18,9 @@ import (
 // reads makes the four reading calls and returns their errors by name.
 func reads(ctx context.Context, c *Client) map[string]error {
 	errs := map[string]error{}
-	_, errs["session"] = c.Session(ctx, testRef)
-	_, errs["document"] = c.Document(ctx, testRef, "")
-	_, errs["report"] = c.Report(ctx, testRef, "")
+	_, errs["session"] = c.Session(ctx, nil, testRef)
+	_, errs["document"] = c.Document(ctx, nil, testRef, "")
+	_, errs["report"] = c.Report(ctx, nil, testRef, "")
 	_, _, errs["access"] = c.AccessRights(ctx)
 	return errs
 }
@@ -61,7 +61,7 @@ func TestADocumentIsAnObject(t *testing.T) {
 	} {
 		fake := newFake()
 		fake.document = jsonAnswer(200, body)
-		got, err := fake.client(t).Document(context.Background(), testRef, "")
+		got, err := fake.client(t).Document(context.Background(), nil, testRef, "")
 		if (err == nil) != ok || ok && string(got) != body {
 			t.Errorf("%q: %q, %v", body, got, err)
 		}
@@ -125,13 +125,13 @@ func TestAGigabyteIsNotRead(t *testing.T) {
 			want := Invalid
 			switch call {
 			case "session":
-				_, err = c.Session(context.Background(), testRef)
+				_, err = c.Session(context.Background(), nil, testRef)
 			case "document":
-				_, err = c.Document(context.Background(), testRef, "")
+				_, err = c.Document(context.Background(), nil, testRef, "")
 			case "report":
-				_, err = c.Report(context.Background(), testRef, "")
+				_, err = c.Report(context.Background(), nil, testRef, "")
 			case "error":
-				_, err = c.Document(context.Background(), testRef, "")
+				_, err = c.Document(context.Background(), nil, testRef, "")
 				want = Unavailable
 			}
 			wantKind(t, err, want)
@@ -169,19 +169,19 @@ func TestCompressedBodiesCountDecompressed(t *testing.T) {
 	fake := newFake()
 	c := served(t, fake)
 	fake.document = gzipped(maxDocumentBytes / 2)
-	if doc, err := c.Document(context.Background(), testRef, ""); err != nil || len(doc) != maxDocumentBytes/2+8 {
+	if doc, err := c.Document(context.Background(), nil, testRef, ""); err != nil || len(doc) != maxDocumentBytes/2+8 {
 		t.Errorf("%d bytes, %v", len(doc), err)
 	}
 	fake.document = gzipped(2 * maxDocumentBytes)
-	_, err := c.Document(context.Background(), testRef, "")
+	_, err := c.Document(context.Background(), nil, testRef, "")
 	wantKind(t, err, Invalid)
 	fake.document = answer(200, "application/json", "\x1f\x8b\x08 this is no gzip", "Content-Encoding", "gzip")
-	_, err = c.Document(context.Background(), testRef, "")
+	_, err = c.Document(context.Background(), nil, testRef, "")
 	wantKind(t, err, Invalid)
 	// The PDF is asked for as it is, and a server that compresses it all the
 	// same does not give evidence.
 	fake.report = gzipped(100)
-	_, err = c.Report(context.Background(), testRef, "")
+	_, err = c.Report(context.Background(), nil, testRef, "")
 	wantKind(t, err, Invalid)
 	if got := fake.seen["report"].Header.Get("Accept-Encoding"); got != "identity" {
 		t.Errorf("Accept-Encoding %q", got)
@@ -207,13 +207,13 @@ func TestAWrongContentLengthIsInvalid(t *testing.T) {
 	fake := newFake()
 	c := served(t, fake)
 	fake.document = torn(t, []byte(`{"a":1}`), 100)
-	_, err := c.Document(context.Background(), testRef, "")
+	_, err := c.Document(context.Background(), nil, testRef, "")
 	wantKind(t, err, Invalid)
 	// A transport other than net/http's may hand out more or less.
 	for _, announced := range []string{"1", "8"} {
 		fake := newFake()
 		fake.document = jsonAnswer(200, `{"a":1}`, "Content-Length", announced)
-		_, err = fake.client(t).Document(context.Background(), testRef, "")
+		_, err = fake.client(t).Document(context.Background(), nil, testRef, "")
 		wantKind(t, err, Invalid)
 	}
 }
@@ -230,15 +230,15 @@ func TestHangingCallsEnd(t *testing.T) {
 			c := served(t, fake)
 			fake.document, fake.create = h, h
 			c.getTimeout, c.postTimeout = 200*time.Millisecond, 200*time.Millisecond
-			_, err := c.Document(context.Background(), testRef, "")
+			_, err := c.Document(context.Background(), nil, testRef, "")
 			if e := wantKind(t, err, Unavailable); errors.Is(e, context.DeadlineExceeded) {
 				t.Error("looks as if the caller had stopped")
 			}
-			_, err = c.CreateSession(context.Background(), testQuery())
+			_, err = c.CreateSession(context.Background(), nil, testQuery())
 			wantKind(t, err, Unknown)
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 			defer cancel()
-			_, err = c.Document(ctx, testRef, "")
+			_, err = c.Document(ctx, nil, testRef, "")
 			if e := wantKind(t, err, Unavailable); !errors.Is(e, context.DeadlineExceeded) {
 				t.Errorf("does not tell of the stop: %v", e)
 			}
@@ -253,7 +253,7 @@ func TestGetTimeoutBoundsTheWholeCall(t *testing.T) {
 		fake.session = inTurn(slow(20*time.Second, jsonAnswer(401, `{}`)), hang)
 		c := fake.client(t)
 		started := time.Now()
-		_, err := c.Session(t.Context(), testRef)
+		_, err := c.Session(t.Context(), nil, testRef)
 		wantKind(t, err, Unavailable)
 		if took := time.Since(started); took != DefaultGetTimeout {
 			t.Errorf("took %s", took)

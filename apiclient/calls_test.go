@@ -11,19 +11,19 @@ func TestTheFiveCalls(t *testing.T) {
 	c := fake.client(t)
 	ctx := context.Background()
 
-	id, err := c.CreateSession(ctx, testQuery())
+	id, err := c.CreateSession(ctx, nil, testQuery())
 	if err != nil || id != fakeID {
 		t.Fatalf("create: %q, %v", id, err)
 	}
-	s, err := c.Session(ctx, Ref{ID: id})
+	s, err := c.Session(ctx, nil, Ref{ID: id})
 	if err != nil || s.Document.State() != EntityReady || s.Report.State() != EntityReady {
 		t.Fatalf("session: %+v, %v", s, err)
 	}
-	doc, err := c.Document(ctx, Ref{ID: id}, s.Document.Link)
+	doc, err := c.Document(ctx, nil, Ref{ID: id}, s.Document.Link)
 	if err != nil || string(doc) != `{"aml":{"status":"NONE"}}` {
 		t.Fatalf("document: %s, %v", doc, err)
 	}
-	r, err := c.Report(ctx, Ref{ID: id}, s.Report.Link)
+	r, err := c.Report(ctx, nil, Ref{ID: id}, s.Report.Link)
 	if err != nil || r.Signature != SignatureValid {
 		t.Fatalf("report: %s (%s), %v", r.Signature, r.Detail, err)
 	}
@@ -40,10 +40,10 @@ func TestEachCallSaysWhoAsksForWhat(t *testing.T) {
 	fake := newFake()
 	c := fake.client(t, func(cfg *Config) { cfg.UserAgent = "rescreen/test" })
 	ctx := context.Background()
-	_, _ = c.CreateSession(ctx, testQuery())
-	_, _ = c.Session(ctx, testRef)
-	_, _ = c.Document(ctx, testRef, "")
-	_, _ = c.Report(ctx, testRef, "")
+	_, _ = c.CreateSession(ctx, nil, testQuery())
+	_, _ = c.Session(ctx, nil, testRef)
+	_, _ = c.Document(ctx, nil, testRef, "")
+	_, _ = c.Report(ctx, nil, testRef, "")
 	_, _, _ = c.AccessRights(ctx)
 
 	ids := map[string]bool{}

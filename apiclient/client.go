@@ -58,6 +58,10 @@ type Config struct {
 	// creation is known not to have been sent.
 	Transport http.RoundTripper
 
+	// OnQuota, if set, is told what the RateLimit headers of an answer say, and
+	// whether the call was a creation.
+	OnQuota func(creation bool, q Quota)
+
 	UserAgent string // "" means "rescreen"
 	Log       *zap.Logger
 	Now       func() time.Time // nil means time.Now
@@ -75,6 +79,7 @@ type Client struct {
 	userAgent   string
 	log         *zap.Logger
 	now         func() time.Time
+	onQuota     func(creation bool, q Quota)
 
 	transport http.RoundTripper
 	own       *http.Transport // nil if the transport is the caller's
@@ -99,6 +104,7 @@ func New(cfg Config) (*Client, error) {
 		userAgent:   cfg.UserAgent,
 		log:         cfg.Log,
 		now:         cfg.Now,
+		onQuota:     cfg.OnQuota,
 		transport:   cfg.Transport,
 	}
 	if c.transport == nil {
@@ -149,6 +155,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
+	}
+	if cfg.OnQuota == nil {
+		cfg.OnQuota = func(bool, Quota) {}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -26,37 +26,32 @@ type Query struct {
 	Report              bool     // order the PDF
 }
 
-// CreateSession creates one session, within PostTimeout.
+// CreateSession creates one session, within PostTimeout from when admit lets it out.
 //
 // Errors that stand for "nothing was created": Refused, Throttled, Denied,
 // Misconfigured, NotSent, and Unavailable (no token or no discovery, so nothing
 // was sent). Unknown: there may be a session.
-func (c *Client) CreateSession(ctx context.Context, q Query) (SessionID, error) {
+func (c *Client) CreateSession(ctx context.Context, admit Admit, q Query) (SessionID, error) {
 	const op = "create session"
-	started := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, c.postTimeout, errTimeout)
-	defer cancel()
-
 	body, err := c.createBody(q)
 	if err != nil {
 		return "", &Error{Op: op, Kind: Refused, Err: err}
 	}
-	out, ferr := c.authorized(ctx, func(e endpoints) (request, error) {
-		if stopped := callerEnded(ctx); stopped != nil {
-			return request{}, &Error{Kind: NotSent, Err: stopped}
-		}
-		// Preparing took its share: with less than half of the time left a
-		// creation would rather end as unknown than be answered. Nothing was
-		// sent yet, so stop here.
-		if time.Since(started) > c.postTimeout/2 {
-			return request{}, errNoTimeLeft
-		}
-		t, err := c.sessionTarget(e, Ref{Country: q.Country}, c.profile.Paths.Create)
-		return request{
-			op: op, method: http.MethodPost, target: t, accept: "application/json",
-			body: body, limit: maxSmallJSONBytes,
-		}, err
-	}, slices.Contains(c.profile.Statuses.NotCreated, http.StatusUnauthorized))
+	out, ferr := c.authorized(ctx, plan{
+		timeout: c.postTimeout,
+		// With less than half of the time left a creation would rather end as
+		// unknown than be answered.
+		least:     c.postTimeout / 2,
+		admit:     admit,
+		renewable: slices.Contains(c.profile.Statuses.NotCreated, http.StatusUnauthorized),
+		build: func(e endpoints) (request, error) {
+			t, err := c.sessionTarget(e, Ref{Country: q.Country}, c.profile.Paths.Create)
+			return request{
+				op: op, method: http.MethodPost, target: t, accept: "application/json",
+				body: body, limit: maxSmallJSONBytes,
+			}, err
+		},
+	})
 	if ferr != nil {
 		return "", ferr.named(op)
 	}

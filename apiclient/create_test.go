@@ -75,7 +75,7 @@ func TestCreateAnswers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			fake := newFake()
 			fake.create = tc.answer
-			_, err := fake.client(t).CreateSession(context.Background(), testQuery())
+			_, err := fake.client(t).CreateSession(context.Background(), nil, testQuery())
 			wantKind(t, err, tc.want)
 			if n := fake.count("create"); n != 1 {
 				t.Errorf("sent %d times", n)
@@ -93,7 +93,7 @@ func TestCreateAcceptsAnyReadableSuccess(t *testing.T) {
 		for _, status := range []int{200, 201, 202} {
 			fake := newFake()
 			fake.create = jsonAnswer(status, body, "Location", "https://elsewhere.example.test/x")
-			id, err := fake.client(t).CreateSession(context.Background(), testQuery())
+			id, err := fake.client(t).CreateSession(context.Background(), nil, testQuery())
 			if err != nil || id != want {
 				t.Errorf("%d %s: %q, %v", status, body, id, err)
 			}
@@ -140,7 +140,7 @@ func TestACreationThatFailsOnTheWay(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			fake := newFake()
-			_, err := fake.client(t, failing(fake, tc.create)).CreateSession(context.Background(), testQuery())
+			_, err := fake.client(t, failing(fake, tc.create)).CreateSession(context.Background(), nil, testQuery())
 			e := wantKind(t, err, tc.want)
 			if e.RequestID == "" {
 				t.Error("no request id")
@@ -178,7 +178,7 @@ func TestATransportWithoutTracesProvesNothing(t *testing.T) {
 			return inProcess{fake}.RoundTrip(silent)
 		})
 	})
-	_, err := c.CreateSession(context.Background(), testQuery())
+	_, err := c.CreateSession(context.Background(), nil, testQuery())
 	wantKind(t, err, Unknown)
 }
 
@@ -196,7 +196,7 @@ func TestATokenFailureBeforeACreationIsNotUnknown(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			fake := newFake()
 			fake.token = tc.token
-			_, err := fake.client(t).CreateSession(context.Background(), testQuery())
+			_, err := fake.client(t).CreateSession(context.Background(), nil, testQuery())
 			e := wantKind(t, err, tc.want)
 			if e.Status != 0 {
 				t.Errorf("status %d is not the API's", e.Status)
@@ -214,7 +214,7 @@ func TestACreationThatHangsIsUnknownAfterPostTimeout(t *testing.T) {
 		fake.create = hang
 		c := fake.client(t)
 		started := time.Now()
-		_, err := c.CreateSession(t.Context(), testQuery())
+		_, err := c.CreateSession(t.Context(), nil, testQuery())
 		e := wantKind(t, err, Unknown)
 		if took := time.Since(started); took != DefaultPostTimeout {
 			t.Errorf("took %s", took)
@@ -232,11 +232,11 @@ func TestACreationThatIsStoppedIsUnknownOnceSent(t *testing.T) {
 		c := fake.client(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		_, err := c.CreateSession(ctx, testQuery())
+		_, err := c.CreateSession(ctx, nil, testQuery())
 		if e := wantKind(t, err, Unknown); !errors.Is(e, context.DeadlineExceeded) {
 			t.Errorf("does not tell of the stop: %v", e)
 		}
-		_, err = c.CreateSession(ctx, testQuery())
+		_, err = c.CreateSession(ctx, nil, testQuery())
 		if e := wantKind(t, err, NotSent); !errors.Is(e, context.DeadlineExceeded) {
 			t.Errorf("does not tell of the stop: %v", e)
 		}
@@ -253,12 +253,12 @@ func TestACreationIsNotBegunWithoutTimeToEnd(t *testing.T) {
 		fake.discovery = slow(4*time.Second, fake.discovery)
 		fake.token = slow(4*time.Second, fake.token)
 		c := fake.client(t)
-		_, err := c.CreateSession(t.Context(), testQuery())
+		_, err := c.CreateSession(t.Context(), nil, testQuery())
 		wantKind(t, err, Unavailable)
 		if n := fake.count("create"); n != 0 {
 			t.Errorf("sent %d times", n)
 		}
-		if _, err = c.CreateSession(t.Context(), testQuery()); err != nil {
+		if _, err = c.CreateSession(t.Context(), nil, testQuery()); err != nil {
 			t.Errorf("with the token there: %v", err)
 		}
 	})
@@ -267,7 +267,7 @@ func TestACreationIsNotBegunWithoutTimeToEnd(t *testing.T) {
 func TestCreateBody(t *testing.T) {
 	fake := newFake()
 	c := fake.client(t)
-	if _, err := c.CreateSession(context.Background(), testQuery()); err != nil {
+	if _, err := c.CreateSession(context.Background(), nil, testQuery()); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"country":"NO","dateOfBirth":"2007-01-01","expands":["aml","roles","links.reports.aml"],` +
@@ -295,7 +295,7 @@ func TestCreateBodyFollowsTheProfile(t *testing.T) {
 	fake.create = jsonAnswer(201, `{"session":{"id":"abc"}}`)
 	q := testQuery()
 	q.Country, q.SSN, q.Report = "se", "", false
-	id, err := fake.client(t, func(cfg *Config) { cfg.Profile = p }).CreateSession(context.Background(), q)
+	id, err := fake.client(t, func(cfg *Config) { cfg.Profile = p }).CreateSession(context.Background(), nil, q)
 	if err != nil || id != "abc" {
 		t.Fatalf("%q, %v", id, err)
 	}
@@ -321,7 +321,7 @@ func TestAQueryThatCannotBeAskedIsRefusedAtHome(t *testing.T) {
 			fake := newFake()
 			q := testQuery()
 			change(&q)
-			_, err := fake.client(t).CreateSession(context.Background(), q)
+			_, err := fake.client(t).CreateSession(context.Background(), nil, q)
 			wantKind(t, err, Refused)
 			if n := fake.counts(); len(n) != 0 {
 				t.Errorf("calls were made: %v", n)
@@ -334,7 +334,7 @@ func TestNoHTMLEscapesInTheBody(t *testing.T) {
 	fake := newFake()
 	q := testQuery()
 	q.LastName = "O'Hara & <Sønn>"
-	if _, err := fake.client(t).CreateSession(context.Background(), q); err != nil {
+	if _, err := fake.client(t).CreateSession(context.Background(), nil, q); err != nil {
 		t.Fatal(err)
 	}
 	if got := fake.sent["create"]; !strings.Contains(got, `"lastName":"O'Hara & <Sønn>"`) {

@@ -6,11 +6,12 @@ import "context"
 // gave one. The bytes are those the API sent (decompressed), one JSON object.
 //
 // Errors: NotReady, Gone, Throttled, Denied, Misconfigured, Unavailable,
-// Invalid, Refused.
-func (c *Client) Document(ctx context.Context, ref Ref, link string) ([]byte, error) {
+// Invalid, Refused, NotSent.
+func (c *Client) Document(ctx context.Context, admit Admit, ref Ref, link string) ([]byte, error) {
 	const op = "fetch document"
 	got, err := c.get(ctx, getCall{
 		op:     op,
+		admit:  admit,
 		locate: func(e endpoints) (target, error) { return c.entityTarget(e, ref, link, c.profile.Paths.Document) },
 		accept: "application/json",
 		limit:  maxDocumentBytes,

@@ -33,7 +33,8 @@ const (
 	// was tried: only the discovery or the token failed.
 	Unavailable
 	// NotSent: a creation that provably reached nobody: the connection was
-	// never made, or the server said that it had not begun (421, 425).
+	// never made, or the server said that it had not begun (421, 425). Any call
+	// that its Admit did not let out.
 	NotSent
 	// Unknown: a creation that may or may not have made a session.
 	Unknown
@@ -78,6 +79,10 @@ type Error struct {
 	Op     string // what was tried, in words: "create session"
 	Kind   Kind
 	Status int // the API's status; 0: no answer, or the failure was not the API's
+
+	// Login says that no request was sent to the API: no token was to be had, or
+	// its addresses could not be discovered. It concerns all calls alike.
+	Login bool
 
 	// RetryAfter is how long the answer asked us to wait, judged against the
 	// answer's own Date and held between one second and fifteen minutes.
@@ -124,6 +129,13 @@ func KindOf(err error) (Kind, bool) {
 		return 0, false
 	}
 	return e.Kind, true
+}
+
+// atLogin returns a copy of e that says that it concerns all calls.
+func (e *Error) atLogin() *Error {
+	c := *e
+	c.Login = true
+	return &c
 }
 
 // named returns a copy of e that carries the name of the call it stopped.

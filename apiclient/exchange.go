@@ -124,6 +124,9 @@ func (c *Client) readAnswer(out *outcome, resp *http.Response, r request) {
 	defer resp.Body.Close()
 	out.status = resp.StatusCode
 	out.retryAfter, out.hasRetryAfter = retryAfter(resp.Header, c.now())
+	if q, ok := quota(resp.Header, c.now()); ok && r.target.token {
+		c.onQuota(r.method == http.MethodPost, q)
+	}
 	if u, err := resp.Location(); err == nil && u.Host != "" && resp.StatusCode/100 == 3 {
 		out.location = shownOrigin(u)
 	}

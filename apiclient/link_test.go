@@ -49,7 +49,7 @@ func TestLinks(t *testing.T) {
 				return inProcess{fake.document}.RoundTrip(r)
 			})
 			c := fake.client(t, func(cfg *Config) { cfg.Transport = transport })
-			_, err := c.Document(context.Background(), testRef, tc.link)
+			_, err := c.Document(context.Background(), nil, testRef, tc.link)
 			if tc.want == "" {
 				wantKind(t, err, Misconfigured)
 			} else if err != nil {
@@ -69,7 +69,7 @@ func TestAllowedOriginsGetTheTokenOnlyIfTheProfileSaysSo(t *testing.T) {
 		fake := newFake()
 		fake.document = jsonAnswer(401, `{}`)
 		c := fake.client(t, func(cfg *Config) { cfg.Profile = p })
-		_, err := c.Document(context.Background(), testRef, "https://FILES.example.test/json")
+		_, err := c.Document(context.Background(), nil, testRef, "https://FILES.example.test/json")
 		refused := Unavailable
 		if send {
 			refused = Denied
@@ -85,7 +85,7 @@ func TestAllowedOriginsGetTheTokenOnlyIfTheProfileSaysSo(t *testing.T) {
 		if n := fake.count("token"); n != want {
 			t.Errorf("send %t: %d token requests", send, n)
 		}
-		_, err = c.Document(context.Background(), testRef, "https://other.example.test/json")
+		_, err = c.Document(context.Background(), nil, testRef, "https://other.example.test/json")
 		wantKind(t, err, Misconfigured)
 	}
 }
@@ -101,7 +101,7 @@ func TestWhatAStoreWithoutOurTokenSaysIsNotAboutUs(t *testing.T) {
 		fake := newFake()
 		fake.report = jsonAnswer(status, `{}`, "Retry-After", "7")
 		c := fake.client(t, func(cfg *Config) { cfg.Profile = p })
-		_, err := c.Report(context.Background(), testRef, "https://files.example.test/report/aml")
+		_, err := c.Report(context.Background(), nil, testRef, "https://files.example.test/report/aml")
 		if e := wantKind(t, err, want); e.RetryAfter != 7*time.Second {
 			t.Errorf("%d: retry after %v", status, e.RetryAfter)
 		}
@@ -115,11 +115,11 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 		fake.session, fake.document, fake.report, fake.access = h, h, h, h
 		c := fake.client(t)
 		ctx := context.Background()
-		_, err := c.Session(ctx, testRef)
+		_, err := c.Session(ctx, nil, testRef)
 		wantKind(t, err, Misconfigured)
-		_, err = c.Document(ctx, testRef, "")
+		_, err = c.Document(ctx, nil, testRef, "")
 		wantKind(t, err, Misconfigured)
-		_, err = c.Report(ctx, testRef, "")
+		_, err = c.Report(ctx, nil, testRef, "")
 		wantKind(t, err, Misconfigured)
 		_, _, err = c.AccessRights(ctx)
 		wantKind(t, err, Misconfigured)
@@ -136,7 +136,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 func TestSessionIDsAreEscaped(t *testing.T) {
 	fake := newFake()
 	c := fake.client(t)
-	_, _ = c.Session(context.Background(), Ref{Country: "no", ID: "a/../b?c#d%2F"})
+	_, _ = c.Session(context.Background(), nil, Ref{Country: "no", ID: "a/../b?c#d%2F"})
 	got := fake.seen["elsewhere"]
 	if got == nil || got.URL.EscapedPath() != "/aml/person/session/no/a%2F..%2Fb%3Fc%23d%252F" || got.URL.RawQuery != "" {
 		t.Errorf("asked %v", got.URL)

@@ -40,7 +40,7 @@ func TestWhereTheAddressesComeFrom(t *testing.T) {
 			}
 			c := fake.client(t, tc.change)
 			for range 2 {
-				if _, err := c.Session(context.Background(), testRef); err != nil {
+				if _, err := c.Session(context.Background(), nil, testRef); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -77,11 +77,11 @@ func TestDiscoveryFailures(t *testing.T) {
 			fake := newFake()
 			fake.discovery = tc.discovery
 			c := fake.client(t)
-			_, err := c.CreateSession(context.Background(), testQuery())
+			_, err := c.CreateSession(context.Background(), nil, testQuery())
 			if e := wantKind(t, err, tc.want); e.Status != 0 {
 				t.Errorf("status %d is not the API's", e.Status)
 			}
-			_, err = c.Session(context.Background(), testRef)
+			_, err = c.Session(context.Background(), nil, testRef)
 			wantKind(t, err, tc.want)
 			if got := fake.counts(); got["discovery"] != 1 || got["create"] != 0 {
 				t.Errorf("calls: %v", got)
@@ -99,7 +99,7 @@ func TestOneDiscoveryForManyCallersAndAgainAfterAnOutage(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				_, err := c.Session(t.Context(), testRef)
+				_, err := c.Session(t.Context(), nil, testRef)
 				if kind, _ := KindOf(err); kind != Unavailable {
 					t.Error(err)
 				}
@@ -109,7 +109,7 @@ func TestOneDiscoveryForManyCallersAndAgainAfterAnOutage(t *testing.T) {
 		time.Sleep(time.Second)
 		for range 20 {
 			wg.Go(func() {
-				if _, err := c.Session(t.Context(), testRef); err != nil {
+				if _, err := c.Session(t.Context(), nil, testRef); err != nil {
 					t.Error(err)
 				}
 			})

@@ -6,11 +6,12 @@ import (
 )
 
 // How long a failure of discovery or of the token endpoint is remembered: one
-// second first, doubling to a minute. Without it every step of every worker
-// would try to log in during an outage.
+// second first, doubling to fifteen, so that half a minute after an outage it is
+// over for us, too. Without it every step of every worker would try to log in
+// during an outage.
 const (
 	minPause = time.Second
-	maxPause = time.Minute
+	maxPause = 15 * time.Second
 )
 
 // pause remembers a failure. Its user guards it.
@@ -24,7 +25,7 @@ type pause struct {
 // grows with each failure in a row.
 func (p *pause) failed(now time.Time, err *Error) {
 	d := maxPause
-	if p.failures < 6 { // 2^6 s is past the maximum
+	if p.failures < 4 { // 2^4 s is past the maximum
 		d = minPause << p.failures
 	}
 	p.failures++

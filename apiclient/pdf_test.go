@@ -64,7 +64,7 @@ func TestSignedReports(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			fake := newFake()
 			fake.report = pdfAnswer(tc.file)
-			r, err := fake.client(t).Report(context.Background(), testRef, "")
+			r, err := fake.client(t).Report(context.Background(), nil, testRef, "")
 			if err != nil {
 				t.Fatal(err)
 			}

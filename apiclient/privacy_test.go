@@ -85,10 +85,10 @@ func TestNoErrorOrLogShowsAPerson(t *testing.T) {
 				}
 				log, logs := observed()
 				c := fake.client(t, func(cfg *Config) { cfg.Log = log })
-				_, err := c.CreateSession(context.Background(), canaryQuery())
+				_, err := c.CreateSession(context.Background(), nil, canaryQuery())
 				errs := reads(context.Background(), c)
 				errs["create"] = err
-				_, errs["linked"] = c.Document(context.Background(), testRef, link)
+				_, errs["linked"] = c.Document(context.Background(), nil, testRef, link)
 				for call, err := range errs {
 					checkNoCanary(t, where+", "+call, err, call == "create")
 				}
@@ -141,7 +141,7 @@ func TestTransportErrorsAreNotRepeated(t *testing.T) {
 			gotConn(r)
 			return nil, cause
 		}))
-		_, err := c.CreateSession(context.Background(), canaryQuery())
+		_, err := c.CreateSession(context.Background(), nil, canaryQuery())
 		checkNoCanary(t, name, err, true)
 	}
 }
@@ -151,7 +151,7 @@ func TestMessagesKeepWhatHelps(t *testing.T) {
 	fake.create = jsonAnswer(400, `{"error":"invalid date about language","field":"dateOfBirth","value":"1985-03-17","who":"BO Å17838500199"}`)
 	q := canaryQuery()
 	q.FirstName = "Bo"
-	_, err := fake.client(t).CreateSession(context.Background(), q)
+	_, err := fake.client(t).CreateSession(context.Background(), nil, q)
 	e := wantKind(t, err, Refused)
 	for _, want := range []string{"invalid date about language", `"field":"dateOfBirth"`, "[redacted]"} {
 		if !strings.Contains(e.Message, want) {

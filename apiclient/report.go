@@ -17,11 +17,12 @@ type Report struct {
 // with a bad one, is returned and says so: it was paid for.
 //
 // Errors: NotReady, Gone, Throttled, Denied, Misconfigured (also a link to a
-// foreign origin), Unavailable, Invalid, Refused.
-func (c *Client) Report(ctx context.Context, ref Ref, link string) (Report, error) {
+// foreign origin), Unavailable, Invalid, Refused, NotSent.
+func (c *Client) Report(ctx context.Context, admit Admit, ref Ref, link string) (Report, error) {
 	const op = "fetch report"
 	got, err := c.get(ctx, getCall{
 		op:     op,
+		admit:  admit,
 		locate: func(e endpoints) (target, error) { return c.entityTarget(e, ref, link, c.profile.Paths.Report) },
 		accept: "application/pdf",
 		limit:  maxReportBytes,

@@ -59,11 +59,11 @@ func TestThrottledCallsSayHowLong(t *testing.T) {
 		h := jsonAnswer(429, `{}`, tc.headers...)
 		fake.create, fake.session = h, h
 		c := fake.client(t)
-		_, err := c.CreateSession(context.Background(), testQuery())
+		_, err := c.CreateSession(context.Background(), nil, testQuery())
 		if e := wantKind(t, err, Throttled); e.RetryAfter != tc.want {
 			t.Errorf("create: %s, want %s", e.RetryAfter, tc.want)
 		}
-		_, err = c.Session(context.Background(), testRef)
+		_, err = c.Session(context.Background(), nil, testRef)
 		if e := wantKind(t, err, Throttled); e.RetryAfter != tc.want {
 			t.Errorf("session: %s, want %s", e.RetryAfter, tc.want)
 		}

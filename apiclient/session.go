@@ -95,11 +95,12 @@ func (f SessionFields) state(status string) EntityState {
 // Session asks how far a session is.
 //
 // Errors: NotReady, Gone, Throttled, Denied, Misconfigured, Unavailable,
-// Invalid, Refused.
-func (c *Client) Session(ctx context.Context, ref Ref) (Session, error) {
+// Invalid, Refused, NotSent.
+func (c *Client) Session(ctx context.Context, admit Admit, ref Ref) (Session, error) {
 	const op = "read session"
 	got, err := c.get(ctx, getCall{
 		op:     op,
+		admit:  admit,
 		locate: func(e endpoints) (target, error) { return c.sessionTarget(e, ref, c.profile.Paths.Session) },
 		accept: "application/json",
 		limit:  maxSmallJSONBytes,

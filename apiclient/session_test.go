@@ -98,7 +98,7 @@ func TestEntityStateWithoutAClient(t *testing.T) {
 func TestSessionTellsHowLongToWait(t *testing.T) {
 	fake := newFake()
 	fake.session = jsonAnswer(200, `{"jsonData":"IN_PROGRESS"}`, "Retry-After", "9")
-	s, err := fake.client(t).Session(context.Background(), testRef)
+	s, err := fake.client(t).Session(context.Background(), nil, testRef)
 	if err != nil || s.RetryAfter != 9*time.Second {
 		t.Errorf("%+v, %v", s, err)
 	}

@@ -56,14 +56,14 @@ var tomas = person("Tomas", "Topstad", "01010750160")
 
 // collect runs one session to its end, one call after the other.
 func collect(ctx context.Context, c *apiclient.Client, q apiclient.Query) (apiclient.View, apiclient.Report, error) {
-	id, err := c.CreateSession(ctx, q)
+	id, err := c.CreateSession(ctx, nil, q)
 	if err != nil {
 		return apiclient.View{}, apiclient.Report{}, err
 	}
 	ref := apiclient.Ref{Country: q.Country, ID: id}
 	var s apiclient.Session
 	for {
-		if s, err = c.Session(ctx, ref); err != nil {
+		if s, err = c.Session(ctx, nil, ref); err != nil {
 			return apiclient.View{}, apiclient.Report{}, err
 		}
 		if s.Document.State() == apiclient.EntityReady && s.Report.State() == apiclient.EntityReady {
@@ -74,7 +74,7 @@ func collect(ctx context.Context, c *apiclient.Client, q apiclient.Query) (apicl
 		}
 		time.Sleep(5 * time.Second)
 	}
-	doc, err := c.Document(ctx, ref, s.Document.Link)
+	doc, err := c.Document(ctx, nil, ref, s.Document.Link)
 	if err != nil {
 		return apiclient.View{}, apiclient.Report{}, err
 	}
@@ -82,7 +82,7 @@ func collect(ctx context.Context, c *apiclient.Client, q apiclient.Query) (apicl
 	if err != nil {
 		return v, apiclient.Report{}, err
 	}
-	r, err := c.Report(ctx, ref, s.Report.Link)
+	r, err := c.Report(ctx, nil, ref, s.Report.Link)
 	return v, r, err
 }
 
@@ -163,14 +163,14 @@ func TestTooEarlyAndTooLate(t *testing.T) {
 				_, c := simulated(t, amlsim.Config{
 					NotReadyStatus: status, GoneStatus: gone, ReadyAfter: amlsim.Fixed(time.Minute), ReportAfter: amlsim.Fixed(time.Minute),
 				})
-				id, err := c.CreateSession(t.Context(), tomas)
+				id, err := c.CreateSession(t.Context(), nil, tomas)
 				if err != nil {
 					t.Fatal(err)
 				}
 				ref := apiclient.Ref{ID: id}
 				for _, want := range []apiclient.Kind{apiclient.NotReady, 0, apiclient.Gone} {
-					_, derr := c.Document(t.Context(), ref, "")
-					_, rerr := c.Report(t.Context(), ref, "")
+					_, derr := c.Document(t.Context(), nil, ref, "")
+					_, rerr := c.Report(t.Context(), nil, ref, "")
 					for _, err := range []error{derr, rerr} {
 						if kind, _ := apiclient.KindOf(err); kind != want {
 							t.Errorf("%d/%d: %v, want kind %v", status, gone, err, want)
@@ -181,7 +181,7 @@ func TestTooEarlyAndTooLate(t *testing.T) {
 						time.Sleep(2 * time.Hour)
 					}
 				}
-				_, err = c.Session(t.Context(), apiclient.Ref{ID: "00000000-0000-0000-0000-000000000000"})
+				_, err = c.Session(t.Context(), nil, apiclient.Ref{ID: "00000000-0000-0000-0000-000000000000"})
 				if kind, _ := apiclient.KindOf(err); kind != apiclient.Gone {
 					t.Errorf("a session nobody made: %v", err)
 				}
@@ -215,16 +215,16 @@ func TestThrottledByTheSimulator(t *testing.T) {
 	for _, date := range []bool{false, true} {
 		bubble(t, func(t *testing.T) {
 			_, c := simulated(t, amlsim.Config{CreateRate: 0.1, CreateBurst: 1, RetryAfterDate: date})
-			if _, err := c.CreateSession(t.Context(), tomas); err != nil {
+			if _, err := c.CreateSession(t.Context(), nil, tomas); err != nil {
 				t.Fatal(err)
 			}
-			_, err := c.CreateSession(t.Context(), tomas)
+			_, err := c.CreateSession(t.Context(), nil, tomas)
 			var e *apiclient.Error
 			if !errors.As(err, &e) || e.Kind != apiclient.Throttled || e.RetryAfter <= 0 || e.RetryAfter > 11*time.Second {
 				t.Fatalf("%v", err)
 			}
 			time.Sleep(e.RetryAfter)
-			if _, err := c.CreateSession(t.Context(), tomas); err != nil {
+			if _, err := c.CreateSession(t.Context(), nil, tomas); err != nil {
 				t.Errorf("after %s: %v", e.RetryAfter, err)
 			}
 		})
@@ -260,7 +260,7 @@ func TestFaultsOfACreation(t *testing.T) {
 				sim, c := simulated(t, amlsim.Config{Faults: []amlsim.Fault{
 					{Call: amlsim.CallCreate, Do: tc.do, When: amlsim.When{Times: 1}},
 				}})
-				_, err := c.CreateSession(t.Context(), tomas)
+				_, err := c.CreateSession(t.Context(), nil, tomas)
 				if kind, _ := apiclient.KindOf(err); kind != tc.want {
 					t.Errorf("%v, want %v", err, tc.want)
 				}
@@ -303,22 +303,22 @@ func TestFaultsOfAFetch(t *testing.T) {
 					{Call: amlsim.CallDocument, Do: tc.do, When: amlsim.When{Times: 1}},
 					{Call: amlsim.CallReport, Do: tc.do, When: amlsim.When{Times: 1}},
 				}})
-				id, err := c.CreateSession(t.Context(), tomas)
+				id, err := c.CreateSession(t.Context(), nil, tomas)
 				if err != nil {
 					t.Fatal(err)
 				}
 				ref := apiclient.Ref{ID: id}
-				_, derr := c.Document(t.Context(), ref, "")
-				_, rerr := c.Report(t.Context(), ref, "")
+				_, derr := c.Document(t.Context(), nil, ref, "")
+				_, rerr := c.Report(t.Context(), nil, ref, "")
 				for _, err := range []error{derr, rerr} {
 					if kind, _ := apiclient.KindOf(err); kind != tc.want {
 						t.Errorf("%v, want %v", err, tc.want)
 					}
 				}
-				if _, err := c.Document(t.Context(), ref, ""); err != nil {
+				if _, err := c.Document(t.Context(), nil, ref, ""); err != nil {
 					t.Errorf("afterwards: %v", err)
 				}
-				if _, err := c.Report(t.Context(), ref, ""); err != nil {
+				if _, err := c.Report(t.Context(), nil, ref, ""); err != nil {
 					t.Errorf("afterwards: %v", err)
 				}
 			})
@@ -361,12 +361,12 @@ func TestAccessRightsOfTheSimulator(t *testing.T) {
 
 func TestMissingScopes(t *testing.T) {
 	_, c := simulated(t, amlsim.Config{Scopes: []string{amlsim.ScopeBasic}, StrictScopes: true})
-	_, err := c.CreateSession(context.Background(), tomas)
+	_, err := c.CreateSession(context.Background(), nil, tomas)
 	if kind, _ := apiclient.KindOf(err); kind != apiclient.Denied {
 		t.Errorf("a scope that is refused: %v", err)
 	}
 	_, c = simulated(t, amlsim.Config{Scopes: []string{amlsim.ScopeBasic}})
-	if _, err := c.CreateSession(context.Background(), tomas); err != nil {
+	if _, err := c.CreateSession(context.Background(), nil, tomas); err != nil {
 		t.Errorf("a scope that is left out: %v", err)
 	}
 }

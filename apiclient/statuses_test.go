@@ -43,11 +43,11 @@ func TestReadAnswers(t *testing.T) {
 			}
 			fake.session, fake.document, fake.report = h, h, h
 			c := fake.client(t)
-			_, err := c.Session(context.Background(), testRef)
+			_, err := c.Session(context.Background(), nil, testRef)
 			wantKind(t, err, r.want)
-			_, err = c.Document(context.Background(), testRef, "")
+			_, err = c.Document(context.Background(), nil, testRef, "")
 			wantKind(t, err, r.want)
-			_, err = c.Report(context.Background(), testRef, "")
+			_, err = c.Report(context.Background(), nil, testRef, "")
 			e := wantKind(t, err, r.want)
 			if e.Status != r.status {
 				t.Errorf("status %d", e.Status)

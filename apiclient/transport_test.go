@@ -105,10 +105,10 @@ func TestACreationIsNotRepeatedOnABrokenConnection(t *testing.T) {
 		}
 	})
 	c := clientTo(t, "http://"+addr, nil)
-	if _, err := c.CreateSession(context.Background(), testQuery()); err != nil {
+	if _, err := c.CreateSession(context.Background(), nil, testQuery()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := c.CreateSession(context.Background(), testQuery())
+	_, err := c.CreateSession(context.Background(), nil, testQuery())
 	wantKind(t, err, Unknown)
 	if n := seen.Load(); n != 2 {
 		t.Errorf("%d creations arrived for 2 calls", n)
@@ -170,7 +170,7 @@ func TestACreationIsNotRepeatedOverHTTP2(t *testing.T) {
 			l, roots := secure(t, loopback(t), &tls.Config{NextProtos: []string{"h2"}})
 			addr := listen(t, l, func(conn net.Conn) { serveH2(conn, &streams, end) })
 			c := clientTo(t, "https://"+addr, roots)
-			_, err := c.CreateSession(context.Background(), testQuery())
+			_, err := c.CreateSession(context.Background(), nil, testQuery())
 			wantKind(t, err, Unknown)
 			if n := streams.Load(); n != 1 {
 				t.Errorf("%d creations arrived for 1 call", n)
@@ -198,11 +198,11 @@ func TestConnectionsThatAreNeverMade(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := clientTo(t, tc.base, tc.roots)
-			_, err := c.CreateSession(context.Background(), testQuery())
+			_, err := c.CreateSession(context.Background(), nil, testQuery())
 			if e := wantKind(t, err, NotSent); e.Err == nil {
 				t.Error("no cause")
 			}
-			_, err = c.Session(context.Background(), testRef)
+			_, err = c.Session(context.Background(), nil, testRef)
 			wantKind(t, err, Unavailable)
 		})
 	}
@@ -212,7 +212,7 @@ func TestHeadersAreBounded(t *testing.T) {
 	srv := httptest.NewServer(jsonAnswer(200, `{}`, "X-Long", strings.Repeat("a", 128<<10)))
 	defer srv.Close()
 	c := clientTo(t, srv.URL, nil)
-	_, err := c.Session(context.Background(), testRef)
+	_, err := c.Session(context.Background(), nil, testRef)
 	wantKind(t, err, Unavailable)
 }
 
@@ -226,7 +226,7 @@ func TestOwnTransportSpeaksHTTP2(t *testing.T) {
 	srv.StartTLS()
 	defer srv.Close()
 	c := clientTo(t, srv.URL, srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs)
-	if _, err := c.Session(context.Background(), testRef); err != nil {
+	if _, err := c.Session(context.Background(), nil, testRef); err != nil {
 		t.Fatal(err)
 	}
 	if got := proto.Load(); got != "HTTP/2.0 true" {

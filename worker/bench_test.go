@@ -26,20 +26,29 @@ type instantAPI struct{ sessions atomic.Int64 }
 
 const instantDocument = `{"keyInformation":{"name":"Ola Testbruker"},"aml":{"status":"NONE","list":["UN_CONSOLIDATED","EU_GLOBAL"],"pepResults":[],"sanctionResults":[]},"n":%q}`
 
-func (a *instantAPI) CreateSession(context.Context, apiclient.Query) (apiclient.SessionID, error) {
+func (a *instantAPI) CreateSession(ctx context.Context, admit apiclient.Admit, _ apiclient.Query) (apiclient.SessionID, error) {
+	if err := admit(ctx); err != nil {
+		return "", err
+	}
 	return apiclient.SessionID(fmt.Sprintf("session-%d", a.sessions.Add(1))), nil
 }
 
-func (a *instantAPI) Session(context.Context, apiclient.Ref) (apiclient.Session, error) {
+func (a *instantAPI) Session(ctx context.Context, admit apiclient.Admit, _ apiclient.Ref) (apiclient.Session, error) {
+	if err := admit(ctx); err != nil {
+		return apiclient.Session{}, err
+	}
 	ready := apiclient.Entity{Status: "READY", Present: true}
 	return apiclient.Session{Document: ready, Report: ready}, nil
 }
 
-func (a *instantAPI) Document(_ context.Context, ref apiclient.Ref, _ string) ([]byte, error) {
+func (a *instantAPI) Document(ctx context.Context, admit apiclient.Admit, ref apiclient.Ref, _ string) ([]byte, error) {
+	if err := admit(ctx); err != nil {
+		return nil, err
+	}
 	return fmt.Appendf(nil, instantDocument, ref.ID), nil
 }
 
-func (a *instantAPI) Report(context.Context, apiclient.Ref, string) (apiclient.Report, error) {
+func (a *instantAPI) Report(context.Context, apiclient.Admit, apiclient.Ref, string) (apiclient.Report, error) {
 	return apiclient.Report{}, fmt.Errorf("no report was ordered")
 }
 
@@ -76,11 +85,12 @@ func benchmarkJobs(b *testing.B, slots int) {
 	plenty := worker.Budget{Rate: 1e6, Burst: 1000}
 	cfg := worker.DefaultConfig()
 	cfg.APIEnv, cfg.ID, cfg.Slots, cfg.MaxOpen = "local", "bench", slots, 1_000_000
+	cfg.Create, cfg.Requests = plenty, plenty
 	cfg.Plan = worker.Plan{First: time.Millisecond, Max: time.Millisecond, Factor: 1}
 	w, err := worker.New(cfg, worker.Deps{
-		Ledger: st.Ledger, Wakes: st.Wakes, Outcomes: st.Outcomes, Evidence: st.Evidence, Registers: st.Registers, Clock: st.Clock,
+		Ledger: st.Ledger, Wakes: st.Wakes, Outcomes: st.Outcomes, Evidence: st.Evidence, Registers: st.Registers, Signals: st.Signals, Clock: st.Clock,
 		Sessions: api, Entities: api, Due: due, Jobs: jobs, Batches: queue.NewCaretaker(jobs, batches),
-		Permits: worker.NewLimiter(st.Clock, plenty, plenty), Log: zap.NewNop(),
+		Log: zap.NewNop(),
 	})
 	must(b, err)
 

@@ -53,7 +53,9 @@ func chaos(t *testing.T, seed uint64) {
 	trial := drawTrial(rng)
 	inWorld(t, trial.sim, func(w *world) {
 		c := &chaosRun{world: w, seed: seed, rng: rng, trial: trial, again: make(map[queue.JobID]bool)}
-		w.watch, w.wrap = newWatch(), c.meter.wrap
+		w.watch = newWatch()
+		c.meter.next, w.api.Transport = w.api.Transport, &c.meter
+		w.launched = func(l *launched) { c.meter.add(l.worker.limiter) }
 		w.cfg = trial.config(w.cfg)
 		w.create, w.requests = trial.create, trial.requests
 		w.store.SetFault(trial.storeFault(seed))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -35,7 +36,7 @@ func (s *step) collect(ctx context.Context, wk wake, session apiclient.Session) 
 				return s.fetchFailed(ctx, wk, err)
 			}
 		default:
-			wk.Answered = s.clock.Now()
+			wk.Answered, wk.Unanswered = s.clock.Now(), 0
 			return s.nextPoll(ctx, wk, session.RetryAfter)
 		}
 	}
@@ -64,7 +65,7 @@ func (s *step) collectReport(ctx context.Context, wk wake, session apiclient.Ses
 	if session.Failed() {
 		return s.complete(ctx, wk, &Report{State: queue.ReportFailed})
 	}
-	wk.Answered = s.clock.Now()
+	wk.Answered, wk.Unanswered = s.clock.Now(), 0
 	if ours, err := s.keepDocument(ctx, wk); err != nil || !ours {
 		return err
 	}
@@ -74,12 +75,8 @@ func (s *step) collectReport(ctx context.Context, wk wake, session apiclient.Ses
 // fetchDocument fetches the JSON result and stores it at once.
 func (s *step) fetchDocument(ctx context.Context, wk *wake, link string) error {
 	ready := s.clock.Now()
-	if err := s.permitted(Fetch); err != nil {
-		return err
-	}
-	s.takeHeld(Fetch)
-	data, err := s.entities.Document(ctx, wk.ref(), link)
-	s.counts.fetches.Add(1)
+	data, err := s.entities.Document(ctx, s.admitFetch(*wk), wk.ref(), link)
+	s.fetched(*wk, err)
 	if err != nil {
 		if spoiled(err) {
 			wk.SpoiledDocument++
@@ -92,7 +89,7 @@ func (s *step) fetchDocument(ctx context.Context, wk *wake, link string) error {
 		return err
 	}
 	doc.ReadyAt, doc.FetchedAt = ready, s.clock.Now()
-	if doc.SHA256, err = s.keepEvidence(ctx, data); err != nil {
+	if doc.SHA256, err = s.keepEvidence(ctx, *wk, data); err != nil {
 		return err
 	}
 	wk.Document, s.document, s.documentSHA256 = doc, data, doc.SHA256
@@ -102,12 +99,8 @@ func (s *step) fetchDocument(ctx context.Context, wk *wake, link string) error {
 // fetchReport fetches the signed PDF and stores it at once. A report that
 // stays unusable is no error but a state of the report.
 func (s *step) fetchReport(ctx context.Context, wk *wake, link string) (*Report, error) {
-	if err := s.permitted(Fetch); err != nil {
-		return nil, err
-	}
-	s.takeHeld(Fetch)
-	pdf, err := s.entities.Report(ctx, wk.ref(), link)
-	s.counts.fetches.Add(1)
+	pdf, err := s.entities.Report(ctx, s.admitFetch(*wk), wk.ref(), link)
+	s.fetched(*wk, err)
 	if kind, _ := apiclient.KindOf(err); err != nil && kind == apiclient.Gone {
 		return &Report{State: queue.ReportExpired}, nil
 	}
@@ -121,7 +114,7 @@ func (s *step) fetchReport(ctx context.Context, wk *wake, link string) (*Report,
 		}
 		return nil, err
 	}
-	sha, err := s.keepEvidence(ctx, pdf.Bytes)
+	sha, err := s.keepEvidence(ctx, *wk, pdf.Bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -130,12 +123,11 @@ func (s *step) fetchReport(ctx context.Context, wk *wake, link string) (*Report,
 
 // fetchFailed sorts out a fetch that brought nothing.
 func (s *step) fetchFailed(ctx context.Context, wk wake, err error) error {
-	if stopped(ctx) {
+	if stopped(ctx) || errors.Is(err, errStopping) {
 		return errStopping
 	}
-	var closed *ClosedError
-	if errors.As(err, &closed) {
-		return s.pollFrom(ctx, wk, closed.Until)
+	if notLetOut(err) {
+		return s.heldBack(ctx, wk, err)
 	}
 	kind, fromAPI := apiclient.KindOf(err)
 	if !fromAPI && !errors.Is(err, errDocument) {
@@ -148,14 +140,19 @@ func (s *step) fetchFailed(ctx context.Context, wk wake, err error) error {
 	if wk.Document == nil && wk.SpoiledDocument >= maxSpoiled {
 		return s.giveUp(ctx, wk, queue.ResultInvalid, statusOf(err), "the JSON result could not be used, however often it was fetched")
 	}
-	// A foreign link or a refusal concerns this session alone; what concerns
-	// all calls closes the upstream.
-	if !spoiled(err) {
-		if until, closes := s.closes(err); closes {
-			return s.pollFrom(ctx, wk, until)
-		}
+	wk.Unanswered++
+	if !s.shutUntil.IsZero() {
+		return s.pollFrom(ctx, wk, s.shutUntil)
 	}
 	return s.nextPoll(ctx, wk, retryAfter(err))
+}
+
+// fetched notes the end of a fetch.
+func (s *step) fetched(wk wake, err error) {
+	s.told(Fetch, wk.Unanswered > 0, err)
+	if !notLetOut(err) {
+		s.counts.fetches.Add(1)
+	}
 }
 
 // spoiled reports whether the answer to a fetch is of no use, and might be
@@ -179,16 +176,25 @@ func (s *step) keepDocument(ctx context.Context, wk wake) (ours bool, err error)
 	return ours, err
 }
 
-// keepEvidence stores what was paid for, even while the worker is stopping.
-func (s *step) keepEvidence(ctx context.Context, data []byte) (string, error) {
-	ctx, cancel := lasting(ctx, storeTimeout)
-	defer cancel()
-	sha, err := s.evidence.Put(ctx, data)
+// keepEvidence stores what was paid for, even while the worker is stopping. What
+// could not be fetched again before it perishes is held until the store is back.
+func (s *step) keepEvidence(ctx context.Context, wk wake, data []byte) (string, error) {
+	began, perishes := time.Now(), wk.Answered.Add(s.cfg.ResultLifetime)
+	sha, err := s.putEvidence(ctx, data)
+	for transient(err) && time.Since(began) < idPatience && perishes.Sub(s.clock.Now()) < urgentBelow && wait(s.stop, troublePause) == nil {
+		sha, err = s.putEvidence(ctx, data)
+	}
 	if err != nil {
 		return "", fmt.Errorf("store evidence: %w", err)
 	}
 	s.counts.evidenceBytes.Add(int64(len(data)))
 	return sha, nil
+}
+
+func (s *step) putEvidence(ctx context.Context, data []byte) (string, error) {
+	ctx, cancel := lasting(ctx, storeTimeout)
+	defer cancel()
+	return s.evidence.Put(ctx, data)
 }
 
 // examine reads from a document what the result says about it. That a part is

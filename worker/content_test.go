@@ -20,7 +20,7 @@ type otherDocument struct {
 	data []byte
 }
 
-func (o otherDocument) Document(context.Context, apiclient.Ref, string) ([]byte, error) {
+func (o otherDocument) Document(context.Context, apiclient.Admit, apiclient.Ref, string) ([]byte, error) {
 	return o.data, nil
 }
 

@@ -17,13 +17,24 @@ const (
 	maxRecreations = 3 // after calls of unknown outcome
 )
 
-// idPatience is how long a session id that cannot be written down is kept.
+// idPatience is how long what was paid for and cannot be written down is kept.
 const idPatience = 10 * time.Minute
 
-// permitPatience is how long a step that finds itself in need of a create
-// permit waits for one before it parks: it holds a slot meanwhile, and fetches
-// must not starve behind creates.
-const permitPatience = 3 * time.Second
+// claimMargin is kept at the end of a claim for writing down what came of it.
+const claimMargin = time.Second
+
+// doubtPatience is how long after a call of unknown outcome the next one waits,
+// by how many calls of the job were repeated already: the first is repeated at
+// once, and the last chance is kept until a longer trouble is over.
+func doubtPatience(recreations int) time.Duration {
+	switch recreations {
+	case 0:
+		return 0
+	case 1:
+		return time.Minute
+	}
+	return 15 * time.Minute
+}
 
 // create makes a session for the job whose record is from, stored at seq (0:
 // no record yet): the intent first, then the call, then its outcome.
@@ -32,14 +43,14 @@ func (s *step) create(ctx context.Context, from Record, seq uint64) error {
 		refused := &queue.JobError{Member: "ssn", Problem: "is a synthetic or aid number, which this environment refuses"}
 		return s.end(ctx, from, from.fail(s.clock.Now(), queue.InvalidJob, 0, refused.Error()), seq)
 	}
-	if err := s.permitted(Create); err != nil {
+	if err := s.reserve(); err != nil {
 		return s.createLater(ctx, from, seq, err)
 	}
 	claimed := time.Now()
 	intent := from.startCreating(s.clock.Now())
 	seq, err := s.commit(ctx, from, intent, seq)
 	if err != nil {
-		s.permits.Return(Create, s.takeHeld(Create))
+		s.dropPermit()
 		return err
 	}
 	return s.call(ctx, intent, seq, claimed.Add(CreateClaim))
@@ -53,7 +64,10 @@ func (s *step) createAgain(ctx context.Context, rec Record, seq uint64) error {
 		return s.end(ctx, rec, rec.fail(s.clock.Now(), queue.CreateUnknown, 0,
 			"a create call was made and its outcome is unknown"), seq)
 	}
-	if err := s.permitted(Create); err != nil {
+	if earliest := rec.Since.Add(doubtPatience(rec.Recreations)); s.clock.Now().Before(earliest) {
+		return s.park(ctx, wakeFor(rec, seq), later(earliest, rec.Since.Add(CreateClaim)))
+	}
+	if err := s.reserve(); err != nil {
 		return s.createLater(ctx, rec, seq, err)
 	}
 	claimed := time.Now()
@@ -62,7 +76,7 @@ func (s *step) createAgain(ctx context.Context, rec Record, seq uint64) error {
 	again.PossibleDuplicate = true
 	seq, err := s.commit(ctx, rec, again, seq)
 	if err != nil {
-		s.permits.Return(Create, s.takeHeld(Create))
+		s.dropPermit()
 		return err
 	}
 	s.counts.recreations.Add(1)
@@ -104,14 +118,14 @@ func (s *step) createLater(ctx context.Context, rec Record, seq uint64, why erro
 func (s *step) call(ctx context.Context, rec Record, seq uint64, claimEnds time.Time) error {
 	// A process that was paused since the commit may have lost its claim. The
 	// monotonic clock tells, and the deadline keeps the call inside the claim.
-	left := time.Until(claimEnds) - time.Second
-	if left < s.cfg.PostTimeout/2 {
-		return s.notCreated(ctx, rec, seq, &apiclient.Error{Op: "create", Kind: apiclient.NotSent, Message: "paused between intent and call"})
+	if time.Until(claimEnds)-claimMargin < s.cfg.PostTimeout/2 {
+		s.dropPermit()
+		return s.notCreated(ctx, rec, seq, errLateClaim)
 	}
-	s.takeHeld(Create)
-	postCtx, cancel := lasting(ctx, min(s.cfg.PostTimeout, left))
+	postCtx, cancel := lasting(ctx, time.Until(claimEnds)-claimMargin)
 	defer cancel()
-	id, err := s.sessions.CreateSession(postCtx, queryOf(rec.Query))
+	id, err := s.sessions.CreateSession(postCtx, s.admitCreate(claimEnds), queryOf(rec.Query))
+	s.told(Create, false, err)
 	if err == nil {
 		return s.created(ctx, rec, seq, id)
 	}
@@ -185,16 +199,20 @@ func (s *step) orphaned(ctx context.Context, id apiclient.SessionID) error {
 	return err
 }
 
-// notCreated queues the job again: the call provably created nothing. What the
-// answer says about everybody's calls closes the upstream first.
+// notCreated queues the job again: the call provably created nothing.
 func (s *step) notCreated(ctx context.Context, rec Record, seq uint64, why error) error {
 	now := s.clock.Now()
-	at := now.Add(s.plan.Delay(s.key.String(), rec.NotCreated))
-	if until, closes := s.closes(why); closes {
-		at = later(at, until)
+	at := later(s.shutUntil, now.Add(s.plan.Delay(s.key.String(), rec.NotCreated)))
+	var closed *ClosedError
+	if errors.As(why, &closed) {
+		at = later(at, closed.Until)
 	}
-	s.counts.notCreated.Add(1)
-	s.log().Info("session not created, tried again later", zap.Error(why), zap.Time("at", at))
+	if notLetOut(why) {
+		s.log().Debug("creation not let out, tried again later", zap.Error(why), zap.Time("at", at))
+	} else {
+		s.counts.notCreated.Add(1)
+		s.log().Info("session not created, tried again later", zap.Error(why), zap.Time("at", at))
+	}
 	queued := rec.queueAgain(now, at)
 	queued.NotCreated++
 	seq, err := s.commit(ctx, rec, queued, seq)
@@ -205,73 +223,6 @@ func (s *step) notCreated(ctx context.Context, rec Record, seq uint64, why error
 		return err
 	}
 	return s.follow(ctx, queued, seq)
-}
-
-// closes shuts the upstream for everybody when err is about all calls and not
-// about this job, and returns until when.
-func (s *step) closes(err error) (until time.Time, closes bool) {
-	var api *apiclient.Error
-	if !errors.As(err, &api) {
-		return time.Time{}, false
-	}
-	wait := api.RetryAfter
-	switch api.Kind {
-	case apiclient.Throttled:
-		if wait <= 0 {
-			wait = s.cfg.ThrottledPause
-		}
-	case apiclient.Denied, apiclient.Misconfigured:
-		wait = max(wait, s.cfg.DeniedPause)
-		s.log().Error("the API does not let us in: check credentials, scopes and addresses", zap.Error(err), zap.Duration("closed_for", wait))
-	default:
-		return time.Time{}, false
-	}
-	until = s.clock.Now().Add(wait)
-	s.permits.Close(until)
-	return until, true
-}
-
-// errNoPermit is returned by permitted when none came in time.
-var errNoPermit = errors.New("no permit in time")
-
-// permitted takes a permit of the class unless the step came with one. Only
-// creates give up: for fetches and polls there is nothing to go back to. A
-// create needs a slot of its kind besides.
-func (s *step) permitted(c Class) error {
-	if s.permit[c] > 0 {
-		return nil
-	}
-	ctx := s.stop
-	if c == Create {
-		s.permits.Return(Poll, s.takeHeld(Poll))
-		if !s.mayCreate() {
-			return errNoPermit
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, permitPatience, errNoPermit)
-		defer cancel()
-	}
-	n, err := s.permits.Take(ctx, c, 1)
-	s.permit[c] += n
-	if s.stop.Err() != nil {
-		return errStopping
-	}
-	return err
-}
-
-// mayCreate makes the step's slot one for creates, if one of those is free.
-func (s *step) mayCreate() bool {
-	if s.tier == collecting && s.slots.raise() {
-		s.tier = creating
-	}
-	return s.tier != collecting
-}
-
-// takeHeld uses up the permits of the class that the step came with.
-func (s *step) takeHeld(c Class) int {
-	n := s.permit[c]
-	s.permit[c] = 0
-	return n
 }
 
 func queryOf(j *queue.Job) apiclient.Query {

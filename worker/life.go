@@ -38,10 +38,17 @@ type step struct {
 	struck     bool   // a strike may have been written for this delivery
 	// tries is how often a wake-up for a create found no permit.
 	tries int
-	// tier is which slot the step holds, permit the permits by class: both were
-	// taken before the message was.
+	// tier is which slot the step holds, permit the one for a creation, if it came
+	// with one: both were taken before the message was.
 	tier   tier
-	permit [classes]int
+	permit *permit
+	// admitted is called, at most once, when the first call of the step has been
+	// let out, or none will be for now.
+	admitted func()
+	sent     time.Time // when the last call was let out, server's time
+	// shutUntil is when the upstream opens again that was closed on account of
+	// the last call; zero if it was not.
+	shutUntil time.Time
 	// document holds the bytes fetched in this step, stored under their hash, so
 	// that publishing need not read them back.
 	document       []byte
@@ -57,6 +64,7 @@ func (w *Worker) newStep(stop context.Context, d *queue.Delivery) *step {
 		message:    fmt.Sprintf("%s:%d", d.Stream, d.Sequence),
 		deliveries: d.Delivered,
 		stop:       stop,
+		admitted:   func() {},
 	}
 }
 

@@ -17,20 +17,21 @@ const (
 	// session not found.
 	maxMissing   = 3
 	missingDelay = 30 * time.Second
+
+	// repeatPause is until the next try of a call that was kept back because too
+	// many calls are repetitions.
+	repeatPause = 20 * time.Second
 )
 
 // poll asks the API once how far the session is, without reading the record,
 // and collects what is ready.
 func (s *step) poll(ctx context.Context, wk wake) error {
-	if err := s.permitted(Poll); err != nil {
-		return s.whenOpen(ctx, wk, err)
-	}
-	s.takeHeld(Poll)
-	session, err := s.sessions.Session(ctx, wk.ref())
-	s.counts.polls.Add(1)
+	session, err := s.sessions.Session(ctx, s.admitPoll(wk), wk.ref())
+	s.told(Poll, wk.Unanswered > 0, err)
 	if err != nil {
 		return s.pollFailed(ctx, wk, err)
 	}
+	s.counts.polls.Add(1)
 	wk.Poll++
 	wk.Missing = 0
 	// A session may fail with its document ready: then that is collected first.
@@ -43,19 +44,24 @@ func (s *step) poll(ctx context.Context, wk wake) error {
 // pollFailed sorts out a poll without a usable answer. None of it is the
 // screening's failure, except that the session is gone.
 func (s *step) pollFailed(ctx context.Context, wk wake, err error) error {
-	if stopped(ctx) {
+	if stopped(ctx) || errors.Is(err, errStopping) {
 		return errStopping
 	}
-	if until, closes := s.closes(err); closes {
-		return s.pollFrom(ctx, wk, until)
+	if notLetOut(err) {
+		return s.heldBack(ctx, wk, err)
+	}
+	s.counts.polls.Add(1)
+	if !s.shutUntil.IsZero() {
+		return s.pollFrom(ctx, wk, s.shutUntil)
 	}
 	kind, _ := apiclient.KindOf(err)
 	switch kind {
 	case apiclient.Gone:
 		return s.gone(ctx, wk, err)
 	case apiclient.NotReady:
-		wk.Answered = s.clock.Now()
+		wk.Answered, wk.Unanswered = s.clock.Now(), 0
 	default:
+		wk.Unanswered++
 		s.log().Info("poll without an answer", zap.Error(err))
 	}
 	wk.Poll++
@@ -137,13 +143,13 @@ func (s *step) pollFrom(ctx context.Context, wk wake, opens time.Time) error {
 	return s.nextPoll(ctx, wk, opens.Sub(s.clock.Now())+s.plan.Delay(s.key.String(), 0))
 }
 
-// whenOpen parks the poll of a step that got no permit.
-func (s *step) whenOpen(ctx context.Context, wk wake, err error) error {
+// heldBack parks the poll of a step whose call was not let out.
+func (s *step) heldBack(ctx context.Context, wk wake, err error) error {
 	var closed *ClosedError
 	if errors.As(err, &closed) {
 		return s.pollFrom(ctx, wk, closed.Until)
 	}
-	return err
+	return s.parkPoll(ctx, wk, jitter(repeatPause, s.key.String(), wk.Poll))
 }
 
 // complete makes the result: the record says done with what is stored.

@@ -60,7 +60,7 @@ type Evidence interface {
 	Get(ctx context.Context, sha256 string) ([]byte, error)
 }
 
-// Registers holds small shared values, here the claim on the repair.
+// Registers holds small shared values: the claim on the repair, and the limits.
 type Registers interface {
 	// Load returns the value and its sequence; store.ErrNotFound when unset.
 	Load(ctx context.Context, name string) ([]byte, uint64, error)
@@ -69,24 +69,35 @@ type Registers interface {
 	Commit(ctx context.Context, name string, value []byte, after uint64) (uint64, error)
 }
 
+// Signals carries announcements between workers. They may be lost: what counts
+// is in a register.
+type Signals interface {
+	// Announce tells everybody who listens, this worker included, at once.
+	Announce(name string, value []byte) error
+	// Listen calls heard for each announcement, one at a time, until stop is called.
+	Listen(name string, heard func(value []byte)) (stop func(), err error)
+}
+
 // Clock tells the server's time, which all workers share.
 type Clock interface {
 	Now() time.Time
+	// Refresh reads the server's clock now. After an error Now goes on as before.
+	Refresh(ctx context.Context) error
 }
 
 // Sessions creates and polls sessions at the API. Errors are *apiclient.Error;
-// their Kind decides what happens.
+// their Kind decides what happens. Each asks admit right before it sends anything.
 type Sessions interface {
 	// CreateSession is the call that costs money.
-	CreateSession(ctx context.Context, q apiclient.Query) (apiclient.SessionID, error)
-	Session(ctx context.Context, ref apiclient.Ref) (apiclient.Session, error)
+	CreateSession(ctx context.Context, admit apiclient.Admit, q apiclient.Query) (apiclient.SessionID, error)
+	Session(ctx context.Context, admit apiclient.Admit, ref apiclient.Ref) (apiclient.Session, error)
 }
 
 // Entities fetches what a session has produced, and reads it. Errors of the
-// fetches are as for Sessions.
+// fetches are as for Sessions, and so is admit.
 type Entities interface {
-	Document(ctx context.Context, ref apiclient.Ref, link string) ([]byte, error)
-	Report(ctx context.Context, ref apiclient.Ref, link string) (apiclient.Report, error)
+	Document(ctx context.Context, admit apiclient.Admit, ref apiclient.Ref, link string) ([]byte, error)
+	Report(ctx context.Context, admit apiclient.Admit, ref apiclient.Ref, link string) (apiclient.Report, error)
 	// View reads a document as the profile says; an error means that it is no
 	// document at all.
 	View(document []byte) (apiclient.View, error)

@@ -63,7 +63,7 @@ func TestRepairSetsEveryStateGoingAgain(t *testing.T) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			id, err := client.CreateSession(context.Background(), queryOf(rec.Query))
+			id, err := client.CreateSession(context.Background(), nil, queryOf(rec.Query))
 			if err != nil {
 				w.t.Fatal(err)
 			}

@@ -40,10 +40,10 @@ type gauge struct {
 	now, most int
 }
 
-func (g *gauge) CreateSession(ctx context.Context, q apiclient.Query) (apiclient.SessionID, error) {
+func (g *gauge) CreateSession(ctx context.Context, admit apiclient.Admit, q apiclient.Query) (apiclient.SessionID, error) {
 	g.add(1)
 	defer g.add(-1)
-	return g.Sessions.CreateSession(ctx, q)
+	return g.Sessions.CreateSession(ctx, admit, q)
 }
 
 func (g *gauge) add(n int) {

@@ -74,9 +74,6 @@ func (s slots) free(t tier) int {
 	return n
 }
 
-// creates is how many slots are held by steps that may create.
-func (s slots) creates() int { return len(s.rings[creating]) }
-
 // release gives n slots back.
 func (s slots) release(t tier, n int) {
 	for range n {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,7 +53,8 @@ func TestEachCellOfTheTable(t *testing.T) {
 		{name: "creating and young, job", record: func() Record { return creating(19*time.Second, 0) }, state: Creating, parked: true},
 		{name: "creating and young, due", record: func() Record { return creating(19*time.Second, 0) }, due: true, state: Creating, parked: true},
 		{name: "creating past its deadline, job", record: func() Record { return creating(21*time.Second, 0) }, state: Waiting, sessions: 1, parked: true},
-		{name: "creating past its deadline, due", record: func() Record { return creating(21*time.Second, 2) }, due: true, state: Waiting, sessions: 1, parked: true},
+		{name: "creating past its deadline, due", record: func() Record { return creating(16*time.Minute, 2) }, due: true, state: Waiting, sessions: 1, parked: true},
+		{name: "creating past its deadline, but doubtful before, due", record: func() Record { return creating(21*time.Second, 2) }, due: true, state: Creating, parked: true},
 		{name: "creating for the last time, due", record: func() Record { return creating(21*time.Second, 3) }, due: true, state: Failed, outcomes: 1},
 		{name: "waiting, job", record: waiting, state: Waiting, parked: true},
 		{name: "failed, job", record: failed, state: Failed, outcomes: 1},
@@ -99,8 +101,7 @@ func TestEachCellOfTheTable(t *testing.T) {
 // and nothing else of a worker.
 func (w *world) step(job queue.Job, due bool) error {
 	w.t.Helper()
-	cfg := w.cfg
-	cfg.ID = "step"
+	cfg := w.config("step")
 	client, err := apiclient.New(w.api)
 	if err != nil {
 		w.t.Fatal(err)
@@ -123,8 +124,15 @@ func (w *world) step(job queue.Job, due bool) error {
 		}
 		d = queue.NewDelivery(subject, []byte(`{}`), nil, nil)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	var limiting sync.WaitGroup
+	limiting.Go(func() { worker.limiter.run(ctx) })
+	defer limiting.Wait()
+	defer stop()
 	s := worker.newStep(context.Background(), d)
+	s.tier = starting
 	if due {
+		s.tier = collecting
 		return s.wakeup(context.Background(), d)
 	}
 	return s.intake(context.Background(), d)

@@ -24,6 +24,8 @@ type wake struct {
 	Answered time.Time `json:"answered,omitzero"`
 	// Missing counts 404 answers that came too early to mean that.
 	Missing int `json:"missing,omitempty"`
+	// Unanswered counts calls in a row without an answer that could be used.
+	Unanswered int `json:"unanswered,omitempty"`
 	// Spoiled counts answers that could not be used, of the document and of
 	// the report.
 	SpoiledDocument int `json:"spoiled_document,omitempty"`

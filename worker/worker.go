@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,8 +32,10 @@ type Config struct {
 	ID string
 	// Slots is how many steps run at a time, at least 2.
 	Slots int
-	// MaxOpen is the number of open sessions at which creating pauses.
-	MaxOpen int
+	// Create, Requests and MaxOpen are the first limits of a fleet that has none:
+	// sessions created, all calls, and sessions open at a time.
+	Create, Requests Budget
+	MaxOpen          int
 	// PostTimeout bounds a create call; it must end well inside the 20 s after
 	// which its outcome counts as unknown.
 	PostTimeout time.Duration
@@ -42,10 +45,6 @@ type Config struct {
 	// ResultLifetime is how long results can be fetched after they are ready.
 	ResultLifetime time.Duration
 	OnUnknown      OnUnknown
-	// ThrottledPause is how long the upstream stays closed after a 429 that
-	// does not say how long; DeniedPause after a 401, a 403 or an address that
-	// cannot be right.
-	ThrottledPause, DeniedPause time.Duration
 	// AllowTestNumbers accepts synthetic and aid numbers.
 	AllowTestNumbers bool
 	// MaxEventBytes bounds an outcome event; the document is left out of a
@@ -67,14 +66,14 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Slots:           64,
+		Create:          Budget{Rate: 5, Burst: 5},
+		Requests:        Budget{Rate: 20, Burst: 10},
 		MaxOpen:         10_000,
 		PostTimeout:     15 * time.Second,
 		Plan:            Plan{First: 2 * time.Second, Max: 60 * time.Second, Factor: 1.6},
 		SessionDeadline: 24 * time.Hour,
 		ResultLifetime:  2 * time.Hour,
 		OnUnknown:       Recreate,
-		ThrottledPause:  5 * time.Second,
-		DeniedPause:     30 * time.Second,
 		MaxEventBytes:   queue.MaxEventBytes,
 		StopGrace:       5 * time.Second,
 		RepairEvery:     30 * time.Second,
@@ -94,6 +93,14 @@ func (c Config) Validate() error {
 	check(c.APIEnv != "", "--api-env must be set")
 	check(c.ID != "", "the worker needs an id")
 	check(c.Slots >= 2, "--slots must be at least 2, so that fetches never wait behind creates")
+	for _, b := range []struct {
+		name string
+		Budget
+	}{{"create", c.Create}, {"request", c.Requests}} {
+		if err := b.Validate(); err != nil {
+			check(false, "--%s-rate and --%s-burst: %w", b.name, b.name, err)
+		}
+	}
 	check(c.MaxOpen >= 1, "--max-open must be at least 1")
 	check(c.PostTimeout >= time.Second && c.PostTimeout <= CreateClaim-2*time.Second,
 		"--post-timeout must be between 1s and 18s: 20s after it started, a create call counts as unknown")
@@ -116,13 +123,13 @@ type Deps struct {
 	Outcomes  Outcomes
 	Evidence  Evidence
 	Registers Registers
+	Signals   Signals
 	Clock     Clock
 	Sessions  Sessions
 	Entities  Entities
 	Due       Due
 	Jobs      Jobs
 	Batches   Batches
-	Permits   Permits
 	Log       *zap.Logger
 }
 
@@ -142,10 +149,11 @@ type Worker struct {
 	due       Due
 	jobs      Jobs
 	batches   Batches
-	permits   Permits
+	limiter   *limiter
 	logger    *zap.Logger
 	counts    counts
 	slots     slots
+	creations atomic.Int64 // steps under way that may create a session
 	flight    flight
 }
 
@@ -154,15 +162,22 @@ func New(cfg Config, d Deps) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Worker{
+	w := &Worker{
 		cfg: cfg, plan: cfg.Plan,
 		ledger: d.Ledger, wakes: d.Wakes, outcomes: d.Outcomes, evidence: d.Evidence, registers: d.Registers, clock: d.Clock,
 		sessions: d.Sessions, entities: d.Entities,
-		due: d.Due, jobs: d.Jobs, batches: d.Batches, permits: d.Permits,
+		due: d.Due, jobs: d.Jobs, batches: d.Batches,
 		logger: d.Log,
 		slots:  newSlots(cfg.Slots),
 		flight: newFlight(),
-	}, nil
+	}
+	w.limiter = newLimiter(limiterConfig{
+		register: LimitsRegister(cfg.APIEnv), by: cfg.ID,
+		first:    NewLimits(cfg.Create, cfg.Requests, cfg.MaxOpen, "worker "+cfg.ID, time.Time{}),
+		lifetime: cfg.ResultLifetime, creating: func() int { return int(w.creations.Load()) }, open: d.Wakes.Open,
+		registers: d.Registers, signals: d.Signals, clock: d.Clock, log: d.Log,
+	})
+	return w, nil
 }
 
 // Run works until ctx ends, then lets the steps in flight end and returns
@@ -176,8 +191,9 @@ func (w *Worker) Run(ctx context.Context) {
 	defer endBackground()
 	var keeper sync.WaitGroup
 	keeper.Go(func() { w.keepAlive(background) })
+	keeper.Go(func() { w.limiter.run(background) })
 
-	d := &dispatcher{Worker: w, steps: steps, stop: ctx}
+	d := &dispatcher{Worker: w, steps: steps, stop: ctx, lobby: newLobby()}
 	var loops sync.WaitGroup
 	loops.Go(func() { d.dueLoop(ctx) })
 	loops.Go(func() { d.jobsLoop(ctx) })
@@ -191,4 +207,14 @@ func (w *Worker) Run(ctx context.Context) {
 	d.running.Wait()
 	endBackground()
 	keeper.Wait()
+}
+
+// Quota takes in what a RateLimit header of the API tells: how many calls, or
+// creations, are left until there are more. It can only slow the fleet down.
+func (w *Worker) Quota(creation bool, remaining int, reset time.Duration) {
+	class := Poll
+	if creation {
+		class = Create
+	}
+	w.limiter.hear(quotaAnswer(class, w.clock.Now(), remaining, reset))
 }

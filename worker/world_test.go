@@ -41,6 +41,7 @@ type world struct {
 	watch            *watch // of what workers write, if it is to be watched
 	queueFault       atomic.Pointer[queuetest.Fault]
 	wrap             func(Deps) Deps             // what a worker is given instead, if set
+	launched         func(*launched)             // told of each worker, if set
 	events           map[queue.JobID]queue.Event // read so far
 }
 
@@ -82,11 +83,17 @@ func newWorld(t *testing.T, sim amlsim.Config) *world {
 func (w *world) deps() Deps {
 	return Deps{
 		Ledger: w.store.Ledger, Wakes: w.store.Wakes, Outcomes: w.store.Outcomes, Evidence: w.store.Evidence,
-		Registers: w.store.Registers, Clock: w.store.Clock,
+		Registers: w.store.Registers, Signals: w.store.Signals, Clock: w.store.Clock,
 		Due: w.due.Puller("screening.due.>"), Jobs: w.jobs, Batches: &w.batches,
-		Permits: NewLimiter(w.store.Clock, w.create, w.requests),
-		Log:     w.logger(),
+		Log: w.logger(),
 	}
+}
+
+// config is that of a worker with an id.
+func (w *world) config(id string) Config {
+	cfg := w.cfg
+	cfg.ID, cfg.Create, cfg.Requests = id, w.create, w.requests
+	return cfg
 }
 
 // start runs a worker; the returned function stops it and waits for its end.
@@ -106,8 +113,7 @@ type launched struct {
 // launch runs a worker that can be stopped, paused and killed.
 func (w *world) launch(id string) *launched {
 	l := &launched{gate: new(gate), ended: make(chan struct{})}
-	cfg := w.cfg
-	cfg.ID = id
+	cfg := w.config(id)
 	deps, err := l.gate.behind(w.deps(), w.api)
 	if err != nil {
 		w.t.Fatal(err)
@@ -120,6 +126,9 @@ func (w *world) launch(id string) *launched {
 	}
 	if l.worker, err = New(cfg, deps); err != nil {
 		w.t.Fatal(err)
+	}
+	if w.launched != nil {
+		w.launched(l)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel

@@ -45,22 +45,19 @@ func newStation(ctx context.Context, link *natsLink, s workerSettings, log *zap.
 	if err != nil {
 		return nil, err
 	}
+	api.OnQuota = func(creation bool, q apiclient.Quota) { st.worker.Quota(creation, q.Remaining, q.Reset) }
 	if st.client, err = apiclient.New(api); err != nil {
 		return nil, usageError(err, "")
 	}
 	if err := st.open(ctx); err != nil {
 		return nil, setUpFirst(err)
 	}
-	limiter := worker.NewLimiter(st.store.Clock,
-		worker.Budget{Rate: s.Budgets.CreateRate.PerSecond(), Burst: s.Budgets.CreateBurst},
-		worker.Budget{Rate: s.Budgets.RequestRate.PerSecond(), Burst: s.Budgets.RequestBurst})
 	st.worker, err = worker.New(s.workerConfig(int(link.Conn.MaxPayload())), worker.Deps{
 		Ledger: st.store.Ledger, Wakes: st.store.Wakes, Outcomes: st.store.Outcomes, Evidence: st.store.Evidence,
-		Registers: st.store.Registers, Clock: st.store.Clock,
+		Registers: st.store.Registers, Signals: st.store.Signals, Clock: st.store.Clock,
 		Sessions: st.client, Entities: st.client,
 		Due: st.due, Jobs: st.jobs, Batches: queue.NewCaretaker(st.jobs, st.batches),
-		Permits: limiter,
-		Log:     log,
+		Log: log,
 	})
 	if err != nil {
 		return nil, usageError(err, "")
@@ -134,6 +131,8 @@ func (s workerSettings) workerConfig(maxPayload int) worker.Config {
 	c := worker.DefaultConfig()
 	c.APIEnv, c.ID = string(s.API.APIEnv), workerID()
 	c.Slots, c.MaxOpen = s.Lifecycle.Slots, s.Budgets.MaxOpen
+	c.Create = worker.Budget{Rate: s.Budgets.CreateRate.PerSecond(), Burst: s.Budgets.CreateBurst}
+	c.Requests = worker.Budget{Rate: s.Budgets.RequestRate.PerSecond(), Burst: s.Budgets.RequestBurst}
 	c.PostTimeout = s.Lifecycle.PostTimeout
 	c.Plan = worker.Plan{First: s.Lifecycle.PollFirst, Max: s.Lifecycle.PollMax, Factor: s.Lifecycle.PollFactor}
 	c.SessionDeadline, c.ResultLifetime = s.Lifecycle.SessionDeadline, s.Lifecycle.ResultLifetime

@@ -1,0 +1,324 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// LimitsRegister is the name of the register that holds the limits of an
+// environment of the API.
+func LimitsRegister(apiEnv string) string { return "upstream-" + apiEnv }
+
+// Limits is the one record by which the whole fleet shares the budgets of an
+// upstream. Workers lease departure times from it by compare-and-set, so that
+// no two calls ever have the same. Everything in it is decided by pure
+// functions of the record, the server's time and what a worker asks for or has
+// been told. All times are the server's.
+type Limits struct {
+	// Revision counts the changes by people; SetBy and SetAt are of the last.
+	Revision int       `json:"revision"`
+	SetBy    string    `json:"set_by"`
+	SetAt    time.Time `json:"set_at"`
+
+	Create   Line  `json:"create"`   // sessions created
+	Requests Line  `json:"requests"` // all calls, creations included
+	Open     Open  `json:"open_sessions"`
+	Gate     Gate  `json:"gate"`
+	Doubt    Doubt `json:"doubt"`
+	// SilentSince is when the first of the polls and fetches was sent that all
+	// went without an answer since.
+	SilentSince time.Time        `json:"silent_since,omitzero"`
+	Workers     map[string]Usage `json:"workers,omitempty"` // by worker id
+}
+
+// Open bounds the sessions open at a time.
+type Open struct {
+	Max int `json:"max"`
+	// Counted is how many there were At that time, Busy how many creations
+	// were under way then, and Granted how many have been leased since.
+	Counted int       `json:"counted"`
+	Busy    int       `json:"busy"`
+	Granted int       `json:"granted"`
+	At      time.Time `json:"at,omitzero"`
+}
+
+// Gate keeps every call back while it is closed.
+type Gate struct {
+	Until time.Time `json:"until,omitzero"`
+	Why   Verdict   `json:"why,omitempty"`
+	By    string    `json:"by,omitempty"` // the worker that closed it
+	At    time.Time `json:"at,omitzero"`
+	// Pauses counts closings in a row, without a call answered in between, for
+	// which the API did not say how long.
+	Pauses int `json:"pauses,omitempty"`
+}
+
+// Doubt keeps creations back after several of unknown outcome: each may have
+// been billed. Now and then one goes out to see how things are.
+type Doubt struct {
+	Unknowns int       `json:"unknowns,omitempty"`  // in a row
+	Last     time.Time `json:"last,omitzero"`       // when the last of them was sent
+	ClosedAt time.Time `json:"closed_at,omitzero"`  // zero: creations go out
+	Until    time.Time `json:"until,omitzero"`      // when the next probe may go
+	Out      bool      `json:"probe_out,omitempty"` // a probe was leased, and nothing heard of it
+	Probes   int       `json:"probes,omitempty"`    // that ended as unknown, too
+}
+
+const (
+	// requestAhead and createAhead are how far ahead of now departure times
+	// are leased. A call that has one goes out at that time; until then other
+	// workers cannot have it, and if its worker dies nobody does. Creations
+	// need the time in which the intent is written down.
+	requestAhead = 50 * time.Millisecond
+	createAhead  = 150 * time.Millisecond
+	// countEvery is the age at which the count of open sessions is taken anew.
+	countEvery = time.Second
+	// busyAge is for how long a worker that leases nothing is believed to be
+	// busy with creations; none takes longer.
+	busyAge = CreateClaim
+	// doubtAfter unknown outcomes in a row close creations.
+	doubtAfter = 3
+	// silenceAfter of only unanswered polls and fetches, nothing new is
+	// bought: what is open already might perish.
+	silenceAfter = 5 * time.Minute
+	// callsPerSession is what collecting one session takes: the poll that
+	// finds it ready, the document, the report.
+	callsPerSession = 3
+	// aloneAfter without a call answered for anybody, trouble with credentials
+	// is everybody's and not that of one worker that has the wrong ones.
+	aloneAfter = 10 * time.Second
+)
+
+// pauseOf is the n-th pause (from 0) of those that double from first, at most 15 s:
+// recovery is noticed half a minute after it came.
+func pauseOf(first time.Duration, n int) time.Duration {
+	const longest = 15 * time.Second
+	for range min(n, 10) {
+		first = min(2*first, longest)
+	}
+	return min(first, longest)
+}
+
+// NewLimits returns the limits of a fleet that has none yet.
+func NewLimits(create, requests Budget, maxOpen int, by string, now time.Time) Limits {
+	return Limits{
+		Revision: 1, SetBy: by, SetAt: now,
+		Create: newLine(create), Requests: newLine(requests), Open: Open{Max: maxOpen},
+	}
+}
+
+// DecodeLimits reads the record. Its error says what cannot be used.
+func DecodeLimits(value []byte) (Limits, error) {
+	var l Limits
+	if err := json.Unmarshal(value, &l); err != nil {
+		return Limits{}, fmt.Errorf("decode limits: %w", err)
+	}
+	if err := l.Validate(); err != nil {
+		return Limits{}, fmt.Errorf("decode limits: %w", err)
+	}
+	return l, nil
+}
+
+// Encode renders the record.
+func (l Limits) Encode() ([]byte, error) {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return nil, fmt.Errorf("encode limits: %w", err)
+	}
+	return b, nil
+}
+
+// Validate reports limits that nobody could keep.
+func (l Limits) Validate() error {
+	var problems []error
+	for _, line := range []struct {
+		name string
+		Line
+	}{{"create", l.Create}, {"requests", l.Requests}} {
+		if err := line.Budget.Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", line.name, err))
+		}
+		if !(line.Share > 0 && line.Share <= 1) {
+			problems = append(problems, fmt.Errorf("%s: share %v is not above 0 and at most 1", line.name, line.Share))
+		}
+		if !line.SlowUntil.IsZero() && !(line.SlowRate > 0) {
+			problems = append(problems, fmt.Errorf("%s: slow rate %v is not above 0", line.name, line.SlowRate))
+		}
+	}
+	if l.Open.Max < 1 {
+		problems = append(problems, errors.New("open sessions: at least 1 must be allowed"))
+	}
+	return errors.Join(problems...)
+}
+
+// Change is what a person changes of the limits; nil leaves it as it is.
+type Change struct {
+	Create, Requests *Budget
+	MaxOpen          *int
+	// Reset opens what is closed and forgets what answers have taught.
+	Reset bool
+}
+
+// Set returns the limits after a change.
+func (l Limits) Set(now time.Time, c Change, by string) Limits {
+	l.Revision++
+	l.SetBy, l.SetAt = by, now
+	if c.Reset {
+		l.Gate, l.Doubt, l.SilentSince = Gate{}, Doubt{}, time.Time{}
+		l.Create.forget()
+		l.Requests.forget()
+	}
+	if c.Create != nil {
+		l.Create.set(now, *c.Create)
+	}
+	if c.Requests != nil {
+		l.Requests.set(now, *c.Requests)
+	}
+	if c.MaxOpen != nil {
+		l.Open.Max = *c.MaxOpen
+	}
+	return l
+}
+
+// A want is what a worker asks of the limits.
+type want struct {
+	by       string
+	requests int // calls that wait for their departure
+	again    int // creations of jobs that have waited before
+	fresh    int // creations of new jobs, each of which opens a session more
+	creating int // fresh creations under way in this worker
+	// counted is the number of open sessions, if it was just asked for; else -1.
+	counted  int
+	lifetime time.Duration // of results at the API
+	used     Tally         // since the last lease
+	ok       lineTimes     // when the last call was sent that was answered well
+}
+
+// lineTimes is a time for each line.
+type lineTimes struct{ create, requests time.Time }
+
+// A grant is the departure times that were leased.
+type grant struct{ requests, again, fresh []time.Time }
+
+func (g grant) empty() bool { return len(g.requests)+len(g.again)+len(g.fresh) == 0 }
+
+// lease returns the record after w has got what can be had now. The record
+// that it was called on stays as it is.
+//
+// Calls go before creations: a creation is leased only when all calls that
+// this worker waits for are, and when the fleet's calls are not queueing. So
+// creations get what polls and fetches leave.
+func (l Limits) lease(now time.Time, w want) (Limits, grant) {
+	var g grant
+	l.Create.OK, l.Requests.OK = later(l.Create.OK, w.ok.create), later(l.Requests.OK, w.ok.requests)
+	l.answered(w.ok)
+	l.Create.grow(now)
+	l.Requests.grow(now)
+	if w.counted >= 0 {
+		l.count(now, w)
+	}
+	if !now.Before(l.Gate.Until) {
+		g.requests = l.Requests.book(now, w.requests, requestAhead)
+		if len(g.requests) == w.requests {
+			g.again, g.fresh = l.leaseCreates(now, w)
+		}
+	}
+	l.note(now, w, g)
+	return l, g
+}
+
+// leaseCreates leases creations, those of jobs that have waited first.
+func (l *Limits) leaseCreates(now time.Time, w want) (again, fresh []time.Time) {
+	if l.createsWait(now, w.lifetime) > 0 {
+		return nil, nil
+	}
+	room := l.room()
+	n := w.again + max(0, min(w.fresh, room))
+	if probing := !l.Doubt.ClosedAt.IsZero(); probing && n > 0 {
+		n = 1
+		l.Doubt.Until, l.Doubt.Out = now.Add(CreateClaim), true
+	}
+	booked := l.Create.book(now, n, createAhead)
+	again = booked[:min(w.again, len(booked))]
+	fresh = booked[len(again):]
+	l.Open.Granted += len(fresh)
+	return again, fresh
+}
+
+// createsWait is for how long no creation may be leased, whosever it is: 0 is
+// not at all. It is near enough, what it waits for is looked at again.
+func (l *Limits) createsWait(now time.Time, lifetime time.Duration) time.Duration {
+	if !l.Doubt.ClosedAt.IsZero() && now.Before(l.Doubt.Until) {
+		return l.Doubt.Until.Sub(now)
+	}
+	if l.starved(now, lifetime) {
+		return countEvery
+	}
+	// The fleet's calls queue: what is leased further ahead than half of what
+	// may be, but for a single one of a slow budget, has somebody waiting.
+	queued := l.Requests.lead(now) - max(requestAhead/2, l.Requests.spacing(now))
+	return max(0, queued)
+}
+
+// starved reports whether what is open already could perish before it is
+// fetched: nothing was answered for a while, or there is more of it than half
+// of its lifetime has calls for.
+func (l *Limits) starved(now time.Time, lifetime time.Duration) bool {
+	if !l.SilentSince.IsZero() && now.Sub(l.SilentSince) > silenceAfter {
+		return true
+	}
+	collectable := l.Requests.Effective(now) * (lifetime / 2).Seconds() / callsPerSession
+	return float64(l.Open.Counted+l.Open.Granted) >= max(1, collectable)
+}
+
+// room is how many sessions more may be opened.
+func (l *Limits) room() int { return l.Open.Max - l.Open.Counted - l.Open.Busy - l.Open.Granted }
+
+// count takes in how many sessions are open, and what is under way besides.
+func (l *Limits) count(now time.Time, w want) {
+	busy := w.creating
+	for id, u := range l.Workers {
+		if id != w.by && now.Sub(u.Seen) < busyAge {
+			busy += u.Creating
+		}
+	}
+	l.Open.Counted, l.Open.Busy, l.Open.Granted, l.Open.At = w.counted, busy, 0, now
+}
+
+// countDue reports whether the open sessions should be counted again.
+func (l *Limits) countDue(now time.Time) bool { return now.Sub(l.Open.At) >= countEvery }
+
+// note writes down who leased what.
+func (l *Limits) note(now time.Time, w want, g grant) {
+	u := l.Workers[w.by].at(now)
+	u.Seen = now
+	u.Creating = w.creating + len(g.fresh)
+	w.used.LeasedCreates += len(g.again) + len(g.fresh)
+	w.used.LeasedRequests += len(g.requests)
+	u.This = u.This.plus(w.used)
+	workers := maps.Clone(l.Workers) // the caller's record shares the map
+	if workers == nil {
+		workers = make(map[string]Usage)
+	}
+	workers[w.by] = u
+	maps.DeleteFunc(workers, func(_ string, u Usage) bool { return now.Sub(u.Seen) > usageAge })
+	l.Workers = workers
+}
+
+// farAhead reports whether departures are leased further ahead than any lease
+// reaches.
+func (l *Limits) farAhead(now time.Time) bool {
+	for _, line := range []*Line{&l.Create, &l.Requests} {
+		reach := max(time.Duration(float64(line.interval())/leastShare), line.spacing(now)) + createAhead + time.Second
+		if line.lead(now) > reach {
+			return true
+		}
+	}
+	return false
+}
+
+// restart lets departures begin at a time, whatever was leased.
+func (l *Limits) restart(at time.Time) { l.Create.Next, l.Requests.Next = at, at }
