@@ -25,6 +25,7 @@ const (
 // monotonic clock, so that a step of the local wall clock does not move it. (While a
 // virtual machine is suspended that clock stands still; the next measurement corrects it.)
 type Clock struct {
+	local      func() time.Time // the local clock, right or wrong; only differences of its readings count
 	serverTime func(context.Context) (time.Time, error)
 	timeout    time.Duration
 
@@ -47,7 +48,7 @@ func (m Measurement) Offset() time.Duration { return m.Server.Sub(m.Local) }
 func (c *Clock) Now() time.Time {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.last.Server.Add(time.Since(c.last.Local))
+	return c.last.Server.Add(c.local().Sub(c.last.Local))
 }
 
 // Measured returns the measurement that counts at present.
@@ -94,11 +95,11 @@ func (c *Clock) Refresh(ctx context.Context) error {
 func (c *Clock) measure(ctx context.Context) (Measurement, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	before := time.Now()
+	before := c.local()
 	server, err := c.serverTime(ctx)
 	if err != nil {
 		return Measurement{}, err
 	}
-	trip := time.Since(before)
+	trip := c.local().Sub(before)
 	return Measurement{Local: before.Add(trip / 2), Server: server.UTC(), RoundTrip: trip}, nil
 }

@@ -37,7 +37,7 @@ func TestClockMeasures(t *testing.T) {
 		{skew: 123 * time.Nanosecond, there: 40 * time.Millisecond, back: 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := &Clock{serverTime: remote.time, timeout: tryTimeout}
+			c := &Clock{local: time.Now, serverTime: remote.time, timeout: tryTimeout}
 			if err := c.Refresh(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +60,7 @@ func TestClockMeasures(t *testing.T) {
 func TestClockOutlivesAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote := &remoteClock{skew: time.Hour}
-		c := &Clock{serverTime: remote.time, timeout: tryTimeout}
+		c := &Clock{local: time.Now, serverTime: remote.time, timeout: tryTimeout}
 		if err := c.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestClockNeedsItsFirstMeasurement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		remote := &remoteClock{}
 		remote.broken.Store(true)
-		c := &Clock{serverTime: remote.time, timeout: tryTimeout}
+		c := &Clock{local: time.Now, serverTime: remote.time, timeout: tryTimeout}
 		if err := c.Refresh(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("got %v", err)
 		}

@@ -85,7 +85,7 @@ func setup(t testing.TB, js jetstream.JetStream, replicas int) *store.Store {
 	if _, err := js.CreateOrUpdateConsumer(ctx, store.WakesStream, store.DueConsumer()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(ctx, js)
+	s, err := store.Open(ctx, js, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

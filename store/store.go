@@ -22,10 +22,11 @@ type Store struct {
 
 // Open looks up the streams and measures the server's clock. It creates and
 // updates nothing; a stream that is missing or unfit is an error that
-// wraps [ErrNotSetUp]. Whoever opens a store also runs its Clock.
+// wraps [ErrNotSetUp]. Whoever opens a store also runs its Clock. now is the
+// local clock, time.Now; it may be wrong, and is only used to measure with.
 //
 // The connection must have no reconnect buffer, see the package comment.
-func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
+func Open(ctx context.Context, js jetstream.JetStream, now func() time.Time) (*Store, error) {
 	lines := make(map[string]line)
 	var records jetstream.Stream
 	for _, want := range Streams(Options{}) {
@@ -38,7 +39,7 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
 		}
 		lines[want.Name] = newLine(natsBroker{js: js, stream: stream})
 	}
-	clock := &Clock{timeout: tryTimeout, serverTime: func(ctx context.Context) (time.Time, error) {
+	clock := &Clock{local: now, timeout: tryTimeout, serverTime: func(ctx context.Context) (time.Time, error) {
 		info, err := records.Info(ctx)
 		if err != nil {
 			return time.Time{}, err

@@ -56,7 +56,7 @@ func TestStreamsAreMadeAsAsked(t *testing.T) {
 
 func TestOpenNamesWhatIsMissing(t *testing.T) {
 	js := connect(t, startServer(t))
-	_, err := store.Open(t.Context(), js)
+	_, err := store.Open(t.Context(), js, time.Now)
 	if !errors.Is(err, store.ErrNotSetUp) {
 		t.Fatalf("without streams: got %v", err)
 	}
@@ -70,7 +70,7 @@ func TestOpenNamesWhatIsMissing(t *testing.T) {
 			}
 		}
 	}
-	_, err = store.Open(t.Context(), js)
+	_, err = store.Open(t.Context(), js, time.Now)
 	if !errors.Is(err, store.ErrNotSetUp) {
 		t.Fatalf("with direct reads: got %v", err)
 	}

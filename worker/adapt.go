@@ -15,6 +15,8 @@ type Line struct {
 	Budget
 	// Next is the first departure time that is not leased, server's time.
 	Next time.Time `json:"next,omitzero"`
+	// BusySince is since when there has always been a departure ahead.
+	BusySince time.Time `json:"busy_since,omitzero"`
 
 	// Share of the budget's rate that is in effect, above 0 and at most 1.
 	Share float64 `json:"share"`
@@ -76,6 +78,7 @@ func (l Line) lead(now time.Time) time.Duration { return later(l.Next, now).Sub(
 // book leases up to n departure times, none further ahead of now than that.
 func (l *Line) book(now time.Time, n int, ahead time.Duration) []time.Time {
 	at, step, end := later(l.Next, now), l.spacing(now), now.Add(ahead)
+	idle := !l.Next.After(now)
 	var booked []time.Time
 	for len(booked) < n && !at.After(end) {
 		booked = append(booked, at)
@@ -83,9 +86,22 @@ func (l *Line) book(now time.Time, n int, ahead time.Duration) []time.Time {
 	}
 	if len(booked) > 0 {
 		l.Next = at
+		if idle {
+			l.BusySince = now
+		}
 	}
 	return booked
 }
+
+// queues reports whether calls come faster than they may go out: there has been a
+// departure ahead for longer than it takes to see off those that come at once.
+func (l Line) queues(now time.Time) bool {
+	return l.lead(now) > 0 && now.Sub(l.BusySince) > max(clump, 3*l.spacing(now))
+}
+
+// clump is twice the time in which wake-ups come due together: the server looks
+// for them four times a second.
+const clump = 500 * time.Millisecond
 
 // grow lets the share grow as far as the time since its last change allows.
 func (l *Line) grow(now time.Time) {

@@ -70,7 +70,7 @@ func benchmarkJobs(b *testing.B, slots int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	js := benchServer(b)
-	st, err := store.Open(ctx, js)
+	st, err := store.Open(ctx, js, time.Now)
 	must(b, err)
 	jobs, err := queue.OpenJobs(ctx, js)
 	must(b, err)

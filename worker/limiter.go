@@ -58,17 +58,30 @@ func newLimiter(c limiterConfig) *limiter {
 	return &limiter{limiterConfig: c, limits: c.first, kick: make(chan struct{}, 1), repeats: newRepeats()}
 }
 
-// A need is what somebody waits for, in the order in which they are served.
+// A need is what somebody waits for, in the order in which they are served. A
+// creation that has its permit goes first: it was let in because the calls of
+// the fleet left room for it, its intent is written down, and its permit dies.
 type need int
 
 const (
-	callFetch  need = iota // a departure for a fetch
+	callCreate need = iota // a departure for a creation that has its permit
+	callFetch              // for a fetch
 	callPoll               // for a poll
-	callCreate             // for a creation that has its permit
 	again                  // a permit for a job that has waited before
 	fresh                  // permits for new jobs
 	needs      = int(fresh) + 1
 )
+
+// departureOf is what a call of the class waits for.
+func departureOf(c Class) need {
+	switch c {
+	case Create:
+		return callCreate
+	case Fetch:
+		return callFetch
+	}
+	return callPoll
+}
 
 // An ask is one caller who waits.
 type ask struct {
@@ -170,7 +183,7 @@ func (l *limiter) depart(ctx context.Context, c call) error {
 				return err
 			}
 		}
-		got, err := l.wait(ctx, &ask{need: need(c.class), limit: 1, urgent: c.class == Fetch && l.urgent(c)})
+		got, err := l.wait(ctx, &ask{need: departureOf(c.class), limit: 1, urgent: c.class == Fetch && l.urgent(c)})
 		if err != nil {
 			return err
 		}

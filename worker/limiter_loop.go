@@ -125,7 +125,7 @@ func (l *limiter) begin() (turn, bool) {
 	t := turn{now: l.clock.Now(), limits: l.limits, seq: l.seq, heard: slices.Clone(l.heard), shut: l.shut.Until}
 	l.turnAway(t.now)
 	w := want{by: l.by, counted: -1, lifetime: l.lifetime, used: l.used, ok: l.ok}
-	for n := callFetch; n <= callCreate; n++ {
+	for n := callCreate; n <= callPoll; n++ {
 		w.requests += len(l.waiting[n])
 	}
 	w.again = len(l.waiting[again])
@@ -341,7 +341,7 @@ func (l *limiter) commit(ctx context.Context, t turn, next Limits, got grant) er
 
 // serve hands out what was leased, in the order of needs. The mutex is held.
 func (l *limiter) serve(got grant) {
-	for n := callFetch; n <= callCreate; n++ {
+	for n := callCreate; n <= callPoll; n++ {
 		got.requests = l.hand(n, got.requests)
 	}
 	got.again = l.hand(again, got.again)

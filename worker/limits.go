@@ -208,9 +208,8 @@ func (g grant) empty() bool { return len(g.requests)+len(g.again)+len(g.fresh) =
 // lease returns the record after w has got what can be had now. The record
 // that it was called on stays as it is.
 //
-// Calls go before creations: a creation is leased only when all calls that
-// this worker waits for are, and when the fleet's calls are not queueing. So
-// creations get what polls and fetches leave.
+// Calls go before creations: none is leased while the calls of the fleet queue.
+// So creations get what polls and fetches leave.
 func (l Limits) lease(now time.Time, w want) (Limits, grant) {
 	var g grant
 	l.Create.OK, l.Requests.OK = later(l.Create.OK, w.ok.create), later(l.Requests.OK, w.ok.requests)
@@ -222,9 +221,7 @@ func (l Limits) lease(now time.Time, w want) (Limits, grant) {
 	}
 	if !now.Before(l.Gate.Until) {
 		g.requests = l.Requests.book(now, w.requests, requestAhead)
-		if len(g.requests) == w.requests {
-			g.again, g.fresh = l.leaseCreates(now, w)
-		}
+		g.again, g.fresh = l.leaseCreates(now, w)
 	}
 	l.note(now, w, g)
 	return l, g
@@ -257,10 +254,10 @@ func (l *Limits) createsWait(now time.Time, lifetime time.Duration) time.Duratio
 	if l.starved(now, lifetime) {
 		return countEvery
 	}
-	// The fleet's calls queue: what is leased further ahead than half of what
-	// may be, but for a single one of a slow budget, has somebody waiting.
-	queued := l.Requests.lead(now) - max(requestAhead/2, l.Requests.spacing(now))
-	return max(0, queued)
+	if l.Requests.queues(now) {
+		return max(l.Requests.lead(now)/2, requestAhead/2)
+	}
+	return 0
 }
 
 // starved reports whether what is open already could perish before it is

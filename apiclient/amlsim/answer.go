@@ -65,7 +65,7 @@ func (s *Simulator) work(ex *exchange) answer {
 func (s *Simulator) workAML(ex *exchange) answer {
 	if ex.throttled > 0 {
 		a := errorAnswer(http.StatusTooManyRequests, "", "too many requests")
-		a.header.Set("Retry-After", retryAfter(ex.throttled, s.cfg.RetryAfterDate, s.cfg.Now()))
+		s.tellToWait(a, ex.throttled, s.cfg.RetryAfterDate)
 		return a
 	}
 	scopes, ok := s.tokens.check(ex.header.Get("Authorization"), s.now())

@@ -81,7 +81,7 @@ func (s *Simulator) madeUp(do Action) answer {
 		}
 	}
 	if do.RetryAfter > 0 {
-		a.header.Set("Retry-After", retryAfter(do.RetryAfter, do.RetryAfterDate, s.cfg.Now()))
+		s.tellToWait(a, do.RetryAfter, do.RetryAfterDate)
 	}
 	return a
 }

@@ -54,7 +54,7 @@ func (s *Simulator) arrive(r *http.Request, body []byte) *exchange {
 	if ex.does(ActRefuse) {
 		return ex // a connection that is never made is no call
 	}
-	s.stats.arrived(ex.call, at)
+	s.stats.arrived(ex.call, at, s.tokens.serialOf(ex.header.Get("Authorization")))
 	s.countForSession(ex)
 	if ex.call.ofAML() {
 		ex.throttled = s.requests.take(at)
@@ -139,6 +139,15 @@ func (s *Simulator) baseOf(r *http.Request) string {
 		host = r.URL.Host
 	}
 	return scheme + "://" + host
+}
+
+// tellToWait puts a Retry-After into an answer and notes that it was told.
+func (s *Simulator) tellToWait(a answer, wait time.Duration, asDate bool) {
+	wait = (wait + time.Second - 1).Truncate(time.Second)
+	a.header.Set("Retry-After", retryAfter(wait, asDate, s.cfg.Now()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.toldToWait(s.now(), wait)
 }
 
 // retryAfter renders a wait as the value of a Retry-After header. Seconds are

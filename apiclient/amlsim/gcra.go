@@ -11,6 +11,7 @@ type gcra struct {
 	interval  time.Duration // between calls at the full rate; 0: no limit
 	tolerance time.Duration // how much earlier than that a call may come
 	next      time.Duration // when the next call is due
+	most      time.Duration // the earliest that a call came before its time
 }
 
 // newGCRA makes a limit of rate calls per second, burst of them at once.
@@ -23,6 +24,15 @@ func newGCRA(rate float64, burst int) gcra {
 	return gcra{interval: interval, tolerance: interval * time.Duration(burst-1)}
 }
 
+// needed is the burst that would have let every call through so far, those that
+// were refused included. 0: there is no limit.
+func (g *gcra) needed() float64 {
+	if g.interval == 0 {
+		return 0
+	}
+	return 1 + float64(g.most)/float64(g.interval)
+}
+
 // take lets a call through at the time and returns 0, or returns how long it
 // would have to wait. A refused call costs nothing.
 func (g *gcra) take(at time.Duration) time.Duration {
@@ -30,6 +40,7 @@ func (g *gcra) take(at time.Duration) time.Duration {
 		return 0
 	}
 	due := max(g.next, at)
+	g.most = max(g.most, due-at)
 	if wait := due - at - g.tolerance; wait > 0 {
 		return wait
 	}

@@ -38,9 +38,35 @@ type Stats struct {
 	// creations, and calls of the AML API including those refused.
 	PeakCreate   Peaks `json:"peak_create"`
 	PeakRequests Peaks `json:"peak_requests"`
+	// NeededCreateBurst and NeededRequestBurst are the smallest bursts that would
+	// have let every call through, at the rates of the limits: in every window w
+	// there were at most rate × w + this. 0 without a limit.
+	NeededCreateBurst  float64 `json:"needed_create_burst"`
+	NeededRequestBurst float64 `json:"needed_request_burst"`
+	// Early is about calls that came before the time in a Retry-After.
+	Early Early `json:"early"`
+	// Logins tells what was done with each access token, in the order they were
+	// given out, at most MaxLogins of them. Each client process has its own.
+	Logins []Login `json:"logins"`
 	// Faults counts how often each fault acted, by its name or "#" and its place.
 	Faults map[string]int `json:"faults"`
 }
+
+// Early counts calls that came while a Retry-After was running, and how long at
+// the most after the answer that held it: those were not on their way already.
+type Early struct {
+	Calls  int           `json:"calls"`
+	Latest time.Duration `json:"latest"` // nanoseconds
+}
+
+// Login is what was done with one access token.
+type Login struct {
+	Calls   int `json:"calls"` // of the AML API, creations included
+	Creates int `json:"creates"`
+}
+
+// MaxLogins bounds Stats.Logins.
+const MaxLogins = 1000
 
 // MaxRepeated bounds Stats.Repeated.
 const MaxRepeated = 100
@@ -91,6 +117,10 @@ type ledger struct {
 	pollSum   int
 	calls     map[Call]*CallStats
 	throttled int
+	early     Early
+	shutFrom  time.Duration // when an answer with Retry-After went out, last
+	shutUntil time.Duration
+	logins    map[uint64]*Login // by serial number of the token
 	creates   peaks
 	requests  peaks
 }
@@ -98,18 +128,49 @@ type ledger struct {
 func newLedger(salt [16]byte) *ledger {
 	return &ledger{
 		salt: salt, perPerson: map[int]int{}, repeated: map[personKey]int{},
-		polls: map[int]int{}, calls: map[Call]*CallStats{},
+		polls: map[int]int{}, calls: map[Call]*CallStats{}, logins: map[uint64]*Login{},
 	}
 }
 
-// arrived counts a call.
-func (l *ledger) arrived(call Call, at time.Duration) {
+// arrived counts a call made with a login, 0 if none.
+func (l *ledger) arrived(call Call, at time.Duration, login uint64) {
 	l.of(call).Total++
 	if call.ofAML() {
 		l.requests.add(at)
+		l.loggedIn(call, login)
+		if at > l.shutFrom && at < l.shutUntil {
+			l.early.Calls++
+			l.early.Latest = max(l.early.Latest, at-l.shutFrom)
+		}
 	}
 	if call == CallCreate {
 		l.creates.add(at)
+	}
+}
+
+// loggedIn counts a call for its login.
+func (l *ledger) loggedIn(call Call, login uint64) {
+	of := l.logins[login]
+	if of == nil {
+		if login == 0 || len(l.logins) == MaxLogins {
+			return
+		}
+		of = &Login{}
+		l.logins[login] = of
+	}
+	of.Calls++
+	if call == CallCreate {
+		of.Creates++
+	}
+}
+
+// toldToWait notes an answer with Retry-After.
+func (l *ledger) toldToWait(at, wait time.Duration) {
+	if at+wait > l.shutUntil {
+		if at >= l.shutUntil {
+			l.shutFrom = at
+		}
+		l.shutUntil = at + wait
 	}
 }
 
@@ -178,10 +239,15 @@ func (s *Simulator) Stats() Stats {
 		RepeatedPeople: len(l.repeated), Repeated: l.mostRepeated(),
 		Polls: l.pollStats(), Calls: map[Call]CallStats{}, Throttled: l.throttled,
 		PeakCreate: l.creates.result(), PeakRequests: l.requests.result(),
+		NeededCreateBurst: s.create.needed(), NeededRequestBurst: s.requests.needed(),
+		Early: l.early, Logins: []Login{},
 		Faults: s.faultCounts(),
 	}
 	for call, c := range l.calls {
 		st.Calls[call] = CallStats{Total: c.Total, Status: maps.Clone(c.Status), Broken: c.Broken}
+	}
+	for _, serial := range slices.Sorted(maps.Keys(l.logins)) {
+		st.Logins = append(st.Logins, *l.logins[serial])
 	}
 	return st
 }

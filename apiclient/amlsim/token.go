@@ -115,19 +115,39 @@ func (m *tokenMint) sum(claims []byte) []byte {
 	return h.Sum(nil)
 }
 
-// check returns the scopes of the token in an Authorization header.
-func (m *tokenMint) check(authorization string, now time.Duration) (scopes string, ok bool) {
+// read returns what the token in an Authorization header says, if it is one of ours.
+func (m *tokenMint) read(authorization string) (claims []byte, ok bool) {
 	scheme, token, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", false
+		return nil, false
 	}
 	body, sum, _ := strings.Cut(token, ".")
 	claims, err := base64.RawURLEncoding.DecodeString(body)
 	if err != nil {
-		return "", false
+		return nil, false
 	}
 	given, err := base64.RawURLEncoding.DecodeString(sum)
 	if err != nil || !hmac.Equal(given, m.sum(claims)) {
+		return nil, false
+	}
+	return claims, true
+}
+
+// serialOf returns the serial number of the token in an Authorization header, 0
+// if it is none of ours.
+func (m *tokenMint) serialOf(authorization string) uint64 {
+	claims, ok := m.read(authorization)
+	if !ok {
+		return 0
+	}
+	return binary.BigEndian.Uint64(claims)
+}
+
+// check returns the scopes of the token in an Authorization header, if it is
+// worth anything now.
+func (m *tokenMint) check(authorization string, now time.Duration) (scopes string, ok bool) {
+	claims, ok := m.read(authorization)
+	if !ok {
 		return "", false
 	}
 	serial, expires := binary.BigEndian.Uint64(claims), time.Duration(binary.BigEndian.Uint64(claims[8:]))

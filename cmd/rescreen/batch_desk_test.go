@@ -55,7 +55,7 @@ func joinBatchWorld(ctx context.Context, js jetstream.JetStream) (*batchWorld, e
 	if err != nil {
 		return nil, err
 	}
-	remembered, err := store.Open(ctx, js)
+	remembered, err := store.Open(ctx, js, time.Now)
 	return &batchWorld{batchDesk: desk, store: remembered}, err
 }
 

@@ -47,7 +47,7 @@ func (c *batchExportCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer link.Close()
-	remembered, err := store.Open(ctx, link.JS)
+	remembered, err := store.Open(ctx, link.JS, a.now)
 	if err != nil {
 		return setUpFirst(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -303,7 +304,7 @@ func TestDemoTakesAFileOfOnesOwn(t *testing.T) {
 	var out, errOut strings.Builder
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	err := run(ctx, []string{"demo", file, "--to", filepath.Join(dir, "out")}, nil, nil, &out, &errOut)
+	err := run(ctx, time.Now, []string{"demo", file, "--to", filepath.Join(dir, "out")}, nil, nil, &out, &errOut)
 	if err != nil {
 		t.Fatal(err, errOut.String())
 	}
@@ -312,7 +313,7 @@ func TestDemoTakesAFileOfOnesOwn(t *testing.T) {
 			t.Errorf("the summary lacks %q:\n%s", want, out.String())
 		}
 	}
-	if err := run(ctx, []string{"demo", filepath.Join(dir, "none.csv")}, nil, nil, &out, &errOut); exitCode(err) != exitUsage {
+	if err := run(ctx, time.Now, []string{"demo", filepath.Join(dir, "none.csv")}, nil, nil, &out, &errOut); exitCode(err) != exitUsage {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }

@@ -11,14 +11,18 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
-func main() {
+func main() { os.Exit(program(time.Now)) }
+
+// program is what main does, by a clock, and returns the exit code.
+func program(now func() time.Time) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for an orderly end; whoever sends a second one
 	// does not want to wait for it.
 	context.AfterFunc(ctx, stop)
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	err := run(ctx, now, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	printError(os.Stderr, err)
-	os.Exit(exitCode(err))
+	return exitCode(err)
 }

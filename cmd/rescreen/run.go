@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // app is what every command gets: the process around it, handed in so that a
 // test needs none.
 type app struct {
+	now            func() time.Time // the local clock
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string // "KEY=value"
@@ -31,8 +33,8 @@ func (a *app) getenv(key string) (string, bool) {
 
 // run is the whole program. It returns what printError prints and exitCode
 // understands; data has been written to stdout by then.
-func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, grammar: &grammar{}}
+func run(ctx context.Context, now func() time.Time, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	a := &app{now: now, stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, grammar: &grammar{}}
 	selected, err := a.parse(args)
 	if err != nil || selected == nil { // nil: help was asked for and printed
 		return err

@@ -17,7 +17,7 @@ import (
 func runIn(t *testing.T, environ []string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, diagnostics bytes.Buffer
-	err = run(t.Context(), args, environ, strings.NewReader(""), &out, &diagnostics)
+	err = run(t.Context(), time.Now, args, environ, strings.NewReader(""), &out, &diagnostics)
 	return out.String(), diagnostics.String(), err
 }
 
@@ -49,7 +49,7 @@ func TestExitCodes(t *testing.T) {
 func TestInterruptedCommandFailsWithTheCause(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("interrupt signal received"))
-	err := run(ctx, []string{"setup", "--server", "nats://127.0.0.1:1"}, nil, nil, &bytes.Buffer{}, &bytes.Buffer{})
+	err := run(ctx, time.Now, []string{"setup", "--server", "nats://127.0.0.1:1"}, nil, nil, &bytes.Buffer{}, &bytes.Buffer{})
 	if exitCode(err) != exitFailed || err.Error() != "interrupted: interrupt signal received" {
 		t.Errorf("code %d, %v", exitCode(err), err)
 	}

@@ -22,7 +22,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"rescreen": main})
+	testscript.Main(m, map[string]func(){
+		"rescreen": main,
+		// A worker on a machine whose clock is wrong.
+		"rescreen-5m-ahead": func() { os.Exit(program(func() time.Time { return time.Now().Add(5 * time.Minute) })) },
+	})
 }
 
 // TestScripts runs the scripts of testdata/script: the command as its users

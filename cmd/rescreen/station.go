@@ -28,6 +28,7 @@ var errConnectionLost = errors.New("connection to NATS was closed for good")
 // station is a worker with everything it works with, put together in the
 // order in which the parts depend on each other.
 type station struct {
+	now     func() time.Time
 	link    *natsLink
 	client  *apiclient.Client
 	store   *store.Store
@@ -39,12 +40,13 @@ type station struct {
 }
 
 // newStation puts a worker together. It makes no call to the API.
-func newStation(ctx context.Context, link *natsLink, s workerSettings, log *zap.Logger) (*station, error) {
-	st := &station{link: link, log: log}
+func newStation(ctx context.Context, now func() time.Time, link *natsLink, s workerSettings, log *zap.Logger) (*station, error) {
+	st := &station{now: now, link: link, log: log}
 	api, err := s.API.clientConfig(s.Lifecycle, log)
 	if err != nil {
 		return nil, err
 	}
+	api.Now = now
 	api.OnQuota = func(creation bool, q apiclient.Quota) { st.worker.Quota(creation, q.Remaining, q.Reset) }
 	if st.client, err = apiclient.New(api); err != nil {
 		return nil, usageError(err, "")
@@ -67,7 +69,7 @@ func newStation(ctx context.Context, link *natsLink, s workerSettings, log *zap.
 
 // open looks up everything in NATS.
 func (st *station) open(ctx context.Context) (err error) {
-	if st.store, err = store.Open(ctx, st.link.JS); err != nil {
+	if st.store, err = store.Open(ctx, st.link.JS, st.now); err != nil {
 		return err
 	}
 	if st.jobs, err = queue.OpenJobs(ctx, st.link.JS); err != nil {

@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/zap"
+
+	"rescreen/apiclient/amlsim"
+	"rescreen/queue"
+	"rescreen/store"
+	"rescreen/worker"
+)
+
+// BenchmarkFleet starts a simulator, a NATS server, N worker processes and a
+// backlog that is always full, and reports what the simulator counted: what
+// share of the limit was used, how large a burst the calls needed (no window
+// ever held more than rate × w + that), the highest excess over rate × w + burst
+// in any window of 1, 10 and 60 s, 429 answers, and how even the workers' shares are.
+//
+//	go test ./cmd/rescreen -run '^$' -bench Fleet -benchtime 1x -timeout 1h
+//
+// Each run takes RESCREEN_FLEET_SECONDS, 60 if that is not set.
+func BenchmarkFleet(b *testing.B) {
+	seconds := 60
+	if n, err := strconv.Atoi(os.Getenv("RESCREEN_FLEET_SECONDS")); err == nil {
+		seconds = n
+	}
+	length := time.Duration(seconds) * time.Second
+	usual := fleetPlan{
+		create: worker.Budget{Rate: 50, Burst: 10}, requests: worker.Budget{Rate: 200, Burst: 20},
+		readyAfter: "1s", latency: "20ms", length: length,
+	}
+	for _, n := range []int{1, 4, 16} {
+		plan := usual
+		plan.workers = n
+		b.Run(fmt.Sprintf("workers=%d", n), func(b *testing.B) { runFleet(b, plan) })
+	}
+	churn := usual
+	churn.workers, churn.churn = 16, true
+	b.Run("churn", func(b *testing.B) { runFleet(b, churn) })
+
+	slow := usual
+	slow.workers, slow.create, slow.requests = 4, worker.Budget{Rate: 0.2, Burst: 2}, worker.Budget{Rate: 1, Burst: 2}
+	slow.settle = 10 * time.Second
+	b.Run("slow", func(b *testing.B) { runFleet(b, slow) })
+}
+
+// fleetPlan is what one run does.
+type fleetPlan struct {
+	workers             int
+	create, requests    worker.Budget
+	apiCreate           worker.Budget // the API's own limit; zero: the same
+	readyAfter, latency string
+	length              time.Duration
+	settle              time.Duration // not measured at the beginning; 0: 5 s
+	churn               bool          // workers join, leave and are killed, one has a wrong clock
+	faults              string        // script of the simulator
+}
+
+// fleet is everything that runs.
+type fleet struct {
+	testing.TB
+	plan   fleetPlan
+	server *server.Server
+	link   *natsLink
+	sim    *process
+	simURL string
+	dir    string
+
+	mu      sync.Mutex
+	workers []*process
+}
+
+func runFleet(b *testing.B, plan fleetPlan) {
+	for b.Loop() {
+		b.StopTimer()
+		f := newFleet(b, plan)
+		b.StartTimer()
+		f.run(b)
+		b.StopTimer()
+		f.end()
+		b.StartTimer()
+	}
+}
+
+func newFleet(tb testing.TB, plan fleetPlan) *fleet {
+	tb.Helper()
+	if plan.apiCreate == (worker.Budget{}) {
+		plan.apiCreate = plan.create
+	}
+	if plan.settle == 0 {
+		plan.settle = 5 * time.Second
+	}
+	f := &fleet{TB: tb, plan: plan, dir: tb.TempDir()}
+	s, err := startNATS(&server.Options{StoreDir: f.dir})
+	must(tb, err)
+	f.server = s
+	f.link, err = natsTarget{url: s.ClientURL(), shown: s.ClientURL()}.connect(tb.Context(), "fleet", zap.NewNop())
+	must(tb, err)
+	_, err = setup(tb.Context(), f.link.JS, setupOptions{})
+	must(tb, err)
+	f.startSimulator()
+	f.submit(int(plan.create.Rate*(plan.length+plan.settle).Seconds()*1.3) + 200)
+	return f
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (f *fleet) end() {
+	for _, w := range f.workers {
+		_ = w.end(os.Kill)
+	}
+	_ = f.sim.end(os.Kill)
+	f.link.Close()
+	f.server.Shutdown()
+	f.server.WaitForShutdown()
+}
+
+// command starts the program, or one of its like whose clock is wrong.
+func (f *fleet) command(name string, args ...string) *process {
+	f.Helper()
+	exe, err := os.Executable()
+	must(f, err)
+	cmd := exec.Command(exe)
+	cmd.Args = append([]string{name}, args...)
+	p := &process{cmd: cmd, log: &syncBuffer{}}
+	cmd.Stderr = p.log
+	must(f, cmd.Start())
+	return p
+}
+
+func (f *fleet) startSimulator() {
+	f.Helper()
+	rate := func(r float64) string { return strconv.FormatFloat(r, 'f', -1, 64) + "/s" }
+	args := []string{
+		"simulator", "--listen", "127.0.0.1:0", "--ready-after", f.plan.readyAfter, "--latency", f.plan.latency,
+		"--create-rate", rate(f.plan.apiCreate.Rate), "--create-burst", strconv.Itoa(f.plan.apiCreate.Burst),
+		"--request-rate", rate(f.plan.requests.Rate), "--request-burst", strconv.Itoa(f.plan.requests.Burst),
+	}
+	if f.plan.faults != "" {
+		script := filepath.Join(f.dir, "faults.yaml")
+		must(f, os.WriteFile(script, []byte(f.plan.faults), 0o600))
+		args = append(args, "--faults", script)
+	}
+	f.sim = f.command("rescreen", args...)
+	address := regexp.MustCompile(`simulated AML API at (http://\S+)`)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if m := address.FindStringSubmatch(f.sim.log.String()); m != nil {
+			f.simURL = m[1]
+			return
+		}
+		if time.Now().After(deadline) {
+			f.Fatalf("the simulator does not start\n%s", f.sim.log.String())
+		}
+	}
+}
+
+func (f *fleet) stats() amlsim.Stats {
+	f.Helper()
+	resp, err := http.Get(f.simURL + "/stats")
+	must(f, err)
+	defer func() { _ = resp.Body.Close() }()
+	var st amlsim.Stats
+	must(f, json.NewDecoder(resp.Body).Decode(&st))
+	return st
+}
+
+func (f *fleet) submit(n int) {
+	f.Helper()
+	jobs, err := queue.OpenJobs(f.Context(), f.link.JS)
+	must(f, err)
+	must(f, jobs.EnsureConsumer(f.Context(), "fleet"))
+	for from := 0; from < n; from += 500 {
+		var some []queue.Job
+		for i := from; i < min(from+500, n); i++ {
+			j := crashPerson(fmt.Sprintf("F-%06d", i))
+			j.Report = false
+			some = append(some, j)
+		}
+		_, err := jobs.Publish(f.Context(), "fleet", some)
+		must(f, err)
+	}
+}
+
+// worker starts a worker; name is the program, whose clock may be wrong.
+func (f *fleet) worker(name string, flags ...string) *process {
+	f.Helper()
+	rate := func(r float64) string { return strconv.FormatFloat(r, 'f', -1, 64) + "/s" }
+	p := f.command(name, append([]string{
+		"worker", "--server", f.server.ClientURL(),
+		"--api-env", "local", "--api-issuer", f.simURL + amlsim.RealmPath,
+		"--create-rate", rate(f.plan.create.Rate), "--create-burst", strconv.Itoa(f.plan.create.Burst),
+		"--request-rate", rate(f.plan.requests.Rate), "--request-burst", strconv.Itoa(f.plan.requests.Burst),
+		"--max-open", "100000",
+	}, flags...)...)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.workers = append(f.workers, p)
+	return p
+}
+
+// run measures, and reports.
+func (f *fleet) run(b *testing.B) {
+	for i := range f.plan.workers {
+		name := "rescreen"
+		if f.plan.churn && i == 0 {
+			name = "rescreen-5m-ahead"
+		}
+		f.worker(name)
+	}
+	for deadline := time.Now().Add(30 * time.Second); f.stats().Sessions == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			f.Fatalf("no session after 30 s\n%s", f.workers[0].log.String())
+		}
+	}
+	time.Sleep(f.plan.settle)
+	first, triesBefore := f.stats(), f.tries()
+	ctx, cancel := context.WithTimeout(b.Context(), f.plan.length)
+	defer cancel()
+	if f.plan.churn {
+		f.churn(ctx)
+	}
+	<-ctx.Done()
+	last, tries := f.stats(), f.tries()
+	_ = os.WriteFile("/tmp/w0.log", []byte(f.workers[0].log.String()), 0o600)
+	f.report(b, first, last, tries-triesBefore)
+}
+
+// churn makes workers join, leave and die.
+func (f *fleet) churn(ctx context.Context) {
+	tick := time.NewTicker(2500 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		f.mu.Lock()
+		leaving := f.workers[1] // the first keeps its wrong clock
+		f.workers = slices.Delete(f.workers, 1, 2)
+		f.mu.Unlock()
+		if i%2 == 0 {
+			_ = leaving.end(os.Kill)
+		} else {
+			_ = leaving.end(os.Interrupt)
+		}
+		f.worker("rescreen")
+	}
+}
+
+// limits reads the fleet's record.
+func (f *fleet) limits() worker.Limits {
+	f.Helper()
+	st, err := store.Open(f.Context(), f.link.JS, time.Now)
+	must(f, err)
+	value, _, err := st.Registers.Load(f.Context(), worker.LimitsRegister("local"))
+	must(f, err)
+	limits, err := worker.DecodeLimits(value)
+	must(f, err)
+	return limits
+}
+
+// tries is the sequence of the limits' stream: one for each write.
+func (f *fleet) tries() uint64 {
+	f.Helper()
+	stream, err := f.link.JS.Stream(f.Context(), store.LimitsStream)
+	must(f, err)
+	info, err := stream.Info(f.Context())
+	must(f, err)
+	return info.State.LastSeq
+}
+
+func (f *fleet) report(b *testing.B, first, last amlsim.Stats, leases uint64) {
+	seconds := last.Now.Sub(first.Now).Seconds()
+	created := last.Sessions - first.Sessions
+	calls := 0
+	for call, c := range last.Calls {
+		if call != amlsim.CallToken && call != amlsim.CallDiscovery {
+			calls += c.Total - first.Calls[call].Total
+		}
+	}
+	limit := f.plan.apiCreate.Rate
+	b.ReportMetric(100*float64(created)/(limit*seconds), "%create")
+	b.ReportMetric(100*float64(calls)/(f.plan.requests.Rate*seconds), "%requests")
+	b.ReportMetric(last.NeededCreateBurst, "createburst")
+	b.ReportMetric(last.NeededRequestBurst, "requestburst")
+	b.ReportMetric(float64(last.Throttled), "429s")
+	b.ReportMetric(float64(leases)/seconds, "leases/s")
+	b.ReportMetric(0, "ns/op")
+	var shares []string
+	for _, l := range last.Logins {
+		if l.Creates > 0 {
+			shares = append(shares, strconv.Itoa(l.Creates))
+		}
+	}
+	b.Logf("%.0f s, %d sessions, %d calls; creations by login: %s", seconds, created, calls, strings.Join(shares, " "))
+	for _, w := range []struct {
+		name  string
+		peaks amlsim.Peaks
+		worker.Budget
+	}{{"creations", last.PeakCreate, f.plan.apiCreate}, {"calls", last.PeakRequests, f.plan.requests}} {
+		var text []string
+		for _, p := range []struct{ length, most int }{{1, w.peaks.Second}, {10, w.peaks.TenSeconds}, {60, w.peaks.Minute}} {
+			allowed := w.Rate*float64(p.length) + float64(w.Burst)
+			text = append(text, fmt.Sprintf("%d of %.0f in %d s", p.most, allowed, p.length))
+			if float64(p.most) > allowed {
+				b.Errorf("%s: %d in a window of %d s, allowed are %.0f", w.name, p.most, p.length, allowed)
+			}
+		}
+		b.Logf("most %s: %s", w.name, strings.Join(text, ", "))
+	}
+}
