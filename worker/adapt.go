@@ -17,6 +17,8 @@ type Line struct {
 	Next time.Time `json:"next,omitzero"`
 	// BusySince is since when there has always been a departure ahead.
 	BusySince time.Time `json:"busy_since,omitzero"`
+	// QueuedAt is when calls were last seen to come faster than they may go out.
+	QueuedAt time.Time `json:"queued_at,omitzero"`
 
 	// Share of the budget's rate that is in effect, above 0 and at most 1.
 	Share float64 `json:"share"`
@@ -45,8 +47,8 @@ const (
 	leastShare  = 0.1
 	growEvery   = 2500 * time.Millisecond // between two steps of growth
 	nearCeiling = 0.98
-	firstHold   = 5  // seconds
-	lastHold    = 80 // seconds
+	firstHold   = 5   // seconds
+	lastHold    = 160 // seconds
 	// provenAfter is how long the whole budget must have been in effect
 	// without a 429 for a cut to start from scratch.
 	provenAfter = 30 * time.Second
@@ -75,9 +77,10 @@ func (l Line) Effective(now time.Time) float64 {
 // lead is how far ahead of now the next departure is that is not leased.
 func (l Line) lead(now time.Time) time.Duration { return later(l.Next, now).Sub(now) }
 
-// book leases up to n departure times, none further ahead of now than that.
-func (l *Line) book(now time.Time, n int, ahead time.Duration) []time.Time {
-	at, step, end := later(l.Next, now), l.spacing(now), now.Add(ahead)
+// book leases up to n departure times that are step apart, none further ahead of
+// now than that.
+func (l *Line) book(now time.Time, n int, ahead, step time.Duration) []time.Time {
+	at, end := later(l.Next, now), now.Add(ahead)
 	idle := !l.Next.After(now)
 	var booked []time.Time
 	for len(booked) < n && !at.After(end) {

@@ -115,6 +115,9 @@ func (l *Limits) hear(now time.Time, a Answer, by string) {
 		line.OK = later(line.OK, a.Sent)
 		l.answered(lineTimes{l.Create.OK, l.Requests.OK})
 	case Throttled:
+		if l.Requests.Share < 1 && l.Requests.Ceiling > 0 {
+			line = &l.Requests // known to be too fast: creations are calls, too
+		}
 		rate := line.throttled(now, a.Sent, now.Add(closing))
 		if !rate && closing == 0 {
 			closing = pauseOf(time.Second, l.pauses())

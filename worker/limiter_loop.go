@@ -125,16 +125,14 @@ func (l *limiter) begin() (turn, bool) {
 	t := turn{now: l.clock.Now(), limits: l.limits, seq: l.seq, heard: slices.Clone(l.heard), shut: l.shut.Until}
 	l.turnAway(t.now)
 	w := want{by: l.by, counted: -1, lifetime: l.lifetime, used: l.used, ok: l.ok}
-	for n := callCreate; n <= callPoll; n++ {
-		w.requests += len(l.waiting[n])
-	}
+	w.first, w.polls = len(l.waiting[callCreate])+len(l.waiting[callFetch]), len(l.waiting[callPoll])
 	w.again = len(l.waiting[again])
 	for _, a := range l.waiting[fresh] {
 		w.fresh += a.limit
 	}
 	w.creating = l.creating()
 	t.want = w
-	return t, w.requests+w.again+w.fresh+len(t.heard) > 0
+	return t, w.first+w.polls+w.again+w.fresh+len(t.heard) > 0
 }
 
 // turnAway ends the waiting of those who would wait for long. The mutex is held.
@@ -166,7 +164,7 @@ func (t turn) lease() (Limits, grant) {
 	}
 	w := t.want
 	if t.now.Before(t.shut) {
-		w.requests, w.again, w.fresh = 0, 0, 0
+		w.first, w.polls, w.again, w.fresh = 0, 0, 0, 0
 	}
 	return next.lease(t.now, w)
 }
@@ -182,11 +180,14 @@ func (t turn) pointless(got grant) bool {
 func (t turn) nextLook(l Limits) time.Duration {
 	const least, most = time.Millisecond, reloadEvery
 	if opens := later(t.shut, l.Gate.Until); t.now.Before(opens) {
-		return min(most, opens.Sub(t.now)+rand.N(requestAhead/4))
+		return min(most, opens.Sub(t.now)+rand.N(pollAhead/4))
 	}
 	next := most
-	if t.want.requests > 0 {
-		next = min(next, l.Requests.lead(t.now)-requestAhead/2+rand.N(requestAhead/4))
+	if t.want.first > 0 {
+		next = min(next, l.Requests.lead(t.now)-firstAhead)
+	}
+	if t.want.polls > 0 {
+		next = min(next, l.Requests.lead(t.now)-pollAhead/2+rand.N(pollAhead/4))
 	}
 	if t.want.again+t.want.fresh > 0 {
 		d := max(l.Create.lead(t.now)-createAhead/2+rand.N(createAhead/4), l.createsWait(t.now, t.want.lifetime))
@@ -402,7 +403,7 @@ func (l *limiter) serveUrgent(now time.Time) {
 	for _, a := range l.waiting[callFetch] {
 		var at []time.Time
 		if a.urgent {
-			at = l.safe.book(now, 1, awayPause)
+			at = l.safe.book(now, 1, awayPause, l.safe.spacing(now))
 		}
 		if len(at) == 0 {
 			rest = append(rest, a)

@@ -68,12 +68,16 @@ type Doubt struct {
 }
 
 const (
-	// requestAhead and createAhead are how far ahead of now departure times
-	// are leased. A call that has one goes out at that time; until then other
-	// workers cannot have it, and if its worker dies nobody does. Creations
-	// need the time in which the intent is written down.
-	requestAhead = 50 * time.Millisecond
-	createAhead  = 150 * time.Millisecond
+	// pollAhead and firstAhead are how far ahead of now departures are leased:
+	// of polls, and of what goes before them in the whole fleet, for which
+	// there is always room beyond what polls can lease. A call that has one goes
+	// out at that time; other workers cannot have it, and if its worker dies
+	// nobody does.
+	pollAhead  = 50 * time.Millisecond
+	firstAhead = 100 * time.Millisecond
+	// createAhead is the same of permits to create, which need the time in which
+	// the job is pulled and the intent is written down.
+	createAhead = 150 * time.Millisecond
 	// countEvery is the age at which the count of open sessions is taken anew.
 	countEvery = time.Second
 	// busyAge is for how long a worker that leases nothing is believed to be
@@ -87,6 +91,9 @@ const (
 	// callsPerSession is what collecting one session takes: the poll that
 	// finds it ready, the document, the report.
 	callsPerSession = 3
+	// queueMemory is for how long creations keep to what the calls leave after
+	// these have queued.
+	queueMemory = 30 * time.Second
 	// aloneAfter without a call answered for anybody, trouble with credentials
 	// is everybody's and not that of one worker that has the wrong ones.
 	aloneAfter = 10 * time.Second
@@ -186,7 +193,8 @@ func (l Limits) Set(now time.Time, c Change, by string) Limits {
 // A want is what a worker asks of the limits.
 type want struct {
 	by       string
-	requests int // calls that wait for their departure
+	first    int // creations and fetches that wait for their departure
+	polls    int // polls that do
 	again    int // creations of jobs that have waited before
 	fresh    int // creations of new jobs, each of which opens a session more
 	creating int // fresh creations under way in this worker
@@ -220,7 +228,11 @@ func (l Limits) lease(now time.Time, w want) (Limits, grant) {
 		l.count(now, w)
 	}
 	if !now.Before(l.Gate.Until) {
-		g.requests = l.Requests.book(now, w.requests, requestAhead)
+		spacing := l.Requests.spacing(now)
+		g.requests = append(l.Requests.book(now, w.first, firstAhead, spacing), l.Requests.book(now, w.polls, pollAhead, spacing)...)
+		if l.Requests.queues(now) {
+			l.Requests.QueuedAt = now
+		}
 		g.again, g.fresh = l.leaseCreates(now, w)
 	}
 	l.note(now, w, g)
@@ -238,7 +250,7 @@ func (l *Limits) leaseCreates(now time.Time, w want) (again, fresh []time.Time) 
 		n = 1
 		l.Doubt.Until, l.Doubt.Out = now.Add(CreateClaim), true
 	}
-	booked := l.Create.book(now, n, createAhead)
+	booked := l.Create.book(now, n, createAhead, l.createSpacing(now))
 	again = booked[:min(w.again, len(booked))]
 	fresh = booked[len(again):]
 	l.Open.Granted += len(fresh)
@@ -255,9 +267,34 @@ func (l *Limits) createsWait(now time.Time, lifetime time.Duration) time.Duratio
 		return countEvery
 	}
 	if l.Requests.queues(now) {
-		return max(l.Requests.lead(now)/2, requestAhead/2)
+		return max(l.Requests.lead(now)/2, pollAhead/2)
 	}
 	return 0
+}
+
+// createSpacing is the time between two creations. When calls have queued of
+// late, creations keep to what the calls leave that each of them brings with it,
+// as measured over the last minute: else the fleet would create at full speed,
+// then not at all while it collects, and use neither time to the full.
+func (l *Limits) createSpacing(now time.Time) time.Duration {
+	spacing := l.Create.spacing(now)
+	if now.Sub(l.Requests.QueuedAt) > queueMemory {
+		return spacing
+	}
+	return max(spacing, time.Duration(l.callsPerCreate(now)*float64(l.Requests.spacing(now))))
+}
+
+// callsPerCreate is how many calls there were for each creation in the last minute.
+func (l *Limits) callsPerCreate(now time.Time) float64 {
+	var sum Tally
+	for _, u := range l.Workers {
+		sum = sum.plus(u.LastMinute(now))
+	}
+	const enough, most = 20, 20.0
+	if sum.UsedCreates < enough {
+		return callsPerSession
+	}
+	return min(most, float64(sum.UsedRequests)/float64(sum.UsedCreates))
 }
 
 // starved reports whether what is open already could perish before it is

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"rescreen/apiclient/amlsim"
@@ -53,6 +54,39 @@ func BenchmarkFleet(b *testing.B) {
 	churn.workers, churn.churn = 16, true
 	b.Run("churn", func(b *testing.B) { runFleet(b, churn) })
 
+	for _, lower := range []struct {
+		name             string
+		create, requests worker.Budget
+	}{
+		{"lower-create-limit", worker.Budget{Rate: 25, Burst: 5}, usual.requests},
+		{"lower-request-limit", usual.create, worker.Budget{Rate: 90, Burst: 10}},
+	} {
+		plan := usual
+		plan.workers, plan.apiCreate, plan.apiRequests = 4, lower.create, lower.requests
+		plan.settle, plan.length = time.Minute, 2*length
+		b.Run(lower.name, func(b *testing.B) { runFleet(b, plan) })
+	}
+	// A minute of trouble; measured from half a minute after its end on.
+	for name, fault := range map[string]string{
+		"429-storm":           "{kind: status, status: 429}",
+		"429-storm-with-time": "{kind: status, status: 429, retry_after: 2s}",
+		"503-storm":           "{kind: status, status: 503}",
+		"503-storm-with-time": "{kind: status, status: 503, retry_after: 2s}",
+	} {
+		plan := usual
+		plan.workers, plan.settle = 4, 105*time.Second
+		plan.faults = fmt.Sprintf("faults:\n- {call: any, when: {from: 15s, until: 75s}, do: %s}\n", fault)
+		if name == "503-storm" { // of creations it means an unknown outcome
+			plan.doubtful = true
+		}
+		b.Run(name, func(b *testing.B) { runFleet(b, plan) })
+	}
+	outage := usual
+	outage.workers, outage.settle = 4, 105*time.Second
+	outage.faults = "faults:\n- {call: session, when: {from: 15s, until: 16s, times: 1}, do: {kind: revoke-token}}\n" +
+		"- {call: token, when: {from: 15s, until: 75s}, do: {kind: status, status: 503}}\n"
+	b.Run("token-outage", func(b *testing.B) { runFleet(b, outage) })
+
 	slow := usual
 	slow.workers, slow.create, slow.requests = 4, worker.Budget{Rate: 0.2, Burst: 2}, worker.Budget{Rate: 1, Burst: 2}
 	slow.settle = 10 * time.Second
@@ -61,14 +95,16 @@ func BenchmarkFleet(b *testing.B) {
 
 // fleetPlan is what one run does.
 type fleetPlan struct {
-	workers             int
-	create, requests    worker.Budget
-	apiCreate           worker.Budget // the API's own limit; zero: the same
-	readyAfter, latency string
-	length              time.Duration
-	settle              time.Duration // not measured at the beginning; 0: 5 s
-	churn               bool          // workers join, leave and are killed, one has a wrong clock
-	faults              string        // script of the simulator
+	workers          int
+	create, requests worker.Budget
+	// apiCreate and apiRequests are the API's own limits; zero: the same.
+	apiCreate, apiRequests worker.Budget
+	readyAfter, latency    string
+	length                 time.Duration
+	settle                 time.Duration // not measured at the beginning; 0: 5 s
+	churn                  bool          // workers join, leave and are killed, one has a wrong clock
+	faults                 string        // script of the simulator
+	doubtful               bool          // creations of unknown outcome are to be expected
 }
 
 // fleet is everything that runs.
@@ -101,6 +137,9 @@ func newFleet(tb testing.TB, plan fleetPlan) *fleet {
 	tb.Helper()
 	if plan.apiCreate == (worker.Budget{}) {
 		plan.apiCreate = plan.create
+	}
+	if plan.apiRequests == (worker.Budget{}) {
+		plan.apiRequests = plan.requests
 	}
 	if plan.settle == 0 {
 		plan.settle = 5 * time.Second
@@ -154,7 +193,7 @@ func (f *fleet) startSimulator() {
 	args := []string{
 		"simulator", "--listen", "127.0.0.1:0", "--ready-after", f.plan.readyAfter, "--latency", f.plan.latency,
 		"--create-rate", rate(f.plan.apiCreate.Rate), "--create-burst", strconv.Itoa(f.plan.apiCreate.Burst),
-		"--request-rate", rate(f.plan.requests.Rate), "--request-burst", strconv.Itoa(f.plan.requests.Burst),
+		"--request-rate", rate(f.plan.apiRequests.Rate), "--request-burst", strconv.Itoa(f.plan.apiRequests.Burst),
 	}
 	if f.plan.faults != "" {
 		script := filepath.Join(f.dir, "faults.yaml")
@@ -290,6 +329,16 @@ func (f *fleet) tries() uint64 {
 	return info.State.LastSeq
 }
 
+// failures is how many jobs have failed.
+func (f *fleet) failures() int {
+	f.Helper()
+	stream, err := f.link.JS.Stream(f.Context(), store.ResultsStream)
+	must(f, err)
+	info, err := stream.Info(f.Context(), jetstream.WithSubjectFilter("screening.failure.>"))
+	must(f, err)
+	return len(info.State.Subjects)
+}
+
 func (f *fleet) report(b *testing.B, first, last amlsim.Stats, leases uint64) {
 	seconds := last.Now.Sub(first.Now).Seconds()
 	created := last.Sessions - first.Sessions
@@ -301,11 +350,15 @@ func (f *fleet) report(b *testing.B, first, last amlsim.Stats, leases uint64) {
 	}
 	limit := f.plan.apiCreate.Rate
 	b.ReportMetric(100*float64(created)/(limit*seconds), "%create")
-	b.ReportMetric(100*float64(calls)/(f.plan.requests.Rate*seconds), "%requests")
+	b.ReportMetric(100*float64(calls)/(f.plan.apiRequests.Rate*seconds), "%requests")
 	b.ReportMetric(last.NeededCreateBurst, "createburst")
 	b.ReportMetric(last.NeededRequestBurst, "requestburst")
 	b.ReportMetric(float64(last.Throttled), "429s")
+	b.ReportMetric(float64(last.Throttled-first.Throttled), "429s-late")
 	b.ReportMetric(float64(leases)/seconds, "leases/s")
+	b.ReportMetric(float64(f.failures()), "failures")
+	b.ReportMetric(float64(last.RepeatedPeople), "twice")
+	b.ReportMetric(float64(last.Early.Latest.Milliseconds()), "earlyms")
 	b.ReportMetric(0, "ns/op")
 	var shares []string
 	for _, l := range last.Logins {
@@ -318,7 +371,7 @@ func (f *fleet) report(b *testing.B, first, last amlsim.Stats, leases uint64) {
 		name  string
 		peaks amlsim.Peaks
 		worker.Budget
-	}{{"creations", last.PeakCreate, f.plan.apiCreate}, {"calls", last.PeakRequests, f.plan.requests}} {
+	}{{"creations", last.PeakCreate, f.plan.create}, {"calls", last.PeakRequests, f.plan.requests}} {
 		var text []string
 		for _, p := range []struct{ length, most int }{{1, w.peaks.Second}, {10, w.peaks.TenSeconds}, {60, w.peaks.Minute}} {
 			allowed := w.Rate*float64(p.length) + float64(w.Burst)
