@@ -109,7 +109,7 @@ func (l *Limits) hear(now time.Time, a Answer, by string) {
 	if a.Class == Create {
 		line = &l.Create
 	}
-	closing := a.closing(l.pauses())
+	closing := a.closing(l.pauses(now))
 	switch a.Verdict {
 	case Answered:
 		line.OK = later(line.OK, a.Sent)
@@ -120,7 +120,7 @@ func (l *Limits) hear(now time.Time, a Answer, by string) {
 		}
 		rate := line.throttled(now, a.Sent, now.Add(closing))
 		if !rate && closing == 0 {
-			closing = pauseOf(time.Second, l.pauses())
+			closing = pauseOf(time.Second, l.pauses(now))
 		}
 	case Denied, NoLogin:
 		if now.Sub(later(l.Create.OK, l.Requests.OK)) < aloneAfter {
@@ -147,8 +147,8 @@ func (l *Limits) close(now time.Time, d time.Duration, a Answer, by string) {
 	if d <= 0 || !until.After(l.Gate.Until) {
 		return
 	}
-	pauses := l.pauses()
-	if a.RetryAfter == 0 && !now.Before(l.Gate.Until) { // else the same closing
+	pauses := l.pauses(now)
+	if a.RetryAfter == 0 {
 		pauses++
 	}
 	l.Gate = Gate{Until: until, Why: a.Verdict, By: by, At: now, Pauses: pauses}
@@ -182,10 +182,14 @@ func (l *Limits) unprobed(now time.Time) {
 }
 
 // pauses is how many closings in a row there were, without a call answered
-// since the last, for which the API did not say how long.
-func (l *Limits) pauses() int {
-	if later(l.Create.OK, l.Requests.OK).After(l.Gate.At) {
+// since the last, for which the API did not say how long. One that is still on
+// does not count: others have noticed the same.
+func (l *Limits) pauses(now time.Time) int {
+	switch {
+	case later(l.Create.OK, l.Requests.OK).After(l.Gate.At):
 		return 0
+	case now.Before(l.Gate.Until):
+		return max(0, l.Gate.Pauses-1)
 	}
 	return l.Gate.Pauses
 }

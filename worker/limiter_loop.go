@@ -171,7 +171,7 @@ func (t turn) lease() (Limits, grant) {
 
 // pointless reports whether there is nothing worth a write.
 func (t turn) pointless(got grant) bool {
-	return got.empty() && len(t.heard) == 0 && t.want.counted < 0 && !t.healing &&
+	return got.empty() && len(t.heard) == 0 && t.want.counted < 0 && !t.healing && !t.limits.farAhead(t.now) &&
 		!(t.want.fresh > 0 && t.limits.countDue(t.now) && !t.now.Before(later(t.shut, t.limits.Gate.Until)))
 }
 

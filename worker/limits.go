@@ -342,11 +342,11 @@ func (l *Limits) note(now time.Time, w want, g grant) {
 	l.Workers = workers
 }
 
-// farAhead reports whether departures are leased further ahead than any lease
-// reaches.
+// farAhead reports whether departures are leased further ahead than any lease,
+// or a pause after this was noticed, reaches.
 func (l *Limits) farAhead(now time.Time) bool {
 	for _, line := range []*Line{&l.Create, &l.Requests} {
-		reach := max(time.Duration(float64(line.interval())/leastShare), line.spacing(now)) + createAhead + time.Second
+		reach := max(time.Duration(float64(line.interval())/leastShare), line.spacing(now)) + createAhead + healPause + time.Second
 		if line.lead(now) > reach {
 			return true
 		}
