@@ -37,6 +37,8 @@ type Line struct {
 	// that the API is known to have answered well.
 	CutAt time.Time `json:"cut_at,omitzero"`
 	OK    time.Time `json:"ok,omitzero"`
+	// ThrottledAt is when a call of this line itself was last answered by a 429.
+	ThrottledAt time.Time `json:"throttled_at,omitzero"`
 	// SlowRate, in calls per second until SlowUntil, is what RateLimit headers
 	// have asked for; they can only slow us down.
 	SlowRate  float64   `json:"slow_rate,omitempty"`

@@ -103,6 +103,10 @@ func (a Answer) closing(n int) time.Duration {
 // enough that work goes on half a minute after somebody has mended it.
 const deniedPause = 15 * time.Second
 
+// blameMemory is for how long after a poll or fetch was throttled a 429 to a
+// creation is taken to be about the rate of all calls.
+const blameMemory = 10 * time.Minute
+
 // hear takes in the end of a call, reported by a worker.
 func (l *Limits) hear(now time.Time, a Answer, by string) {
 	line := &l.Requests
@@ -115,8 +119,9 @@ func (l *Limits) hear(now time.Time, a Answer, by string) {
 		line.OK = later(line.OK, a.Sent)
 		l.answered(lineTimes{l.Create.OK, l.Requests.OK})
 	case Throttled:
-		if l.Requests.Share < 1 && l.Requests.Ceiling > 0 {
-			line = &l.Requests // known to be too fast: creations are calls, too
+		line.ThrottledAt = now
+		if l.Requests.Share < 1 && now.Sub(l.Requests.ThrottledAt) < blameMemory {
+			line = &l.Requests // of late too fast, and creations are calls, too
 		}
 		rate := line.throttled(now, a.Sent, now.Add(closing))
 		if !rate && closing == 0 {

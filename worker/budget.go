@@ -50,13 +50,13 @@ func (b Budget) interval() time.Duration {
 func (b Budget) Usable() float64 { return float64(time.Second) / float64(b.interval()) }
 
 // Bounds of a rate within which departures can be counted in nanoseconds.
-const minRate, maxRate = 0.001, 1e7
+const minRate, maxRate = 1.0 / (24 * 60 * 60), 1e7
 
 // Validate reports a budget that cannot be spent.
 func (b Budget) Validate() error {
 	switch {
 	case !(b.Rate >= minRate && b.Rate <= maxRate): // also refuses NaN
-		return errors.New("rate must be between 0.001 and 10,000,000 calls per second")
+		return errors.New("rate must be between one call a day and 10,000,000 a second")
 	case b.Burst < 1 || b.Burst > 1_000_000:
 		return errors.New("burst must be between 1 and 1,000,000 calls")
 	}

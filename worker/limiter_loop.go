@@ -283,8 +283,21 @@ func (l *limiter) learn(limits Limits, seq uint64) {
 	if l.seq == 0 && limits.differs(l.first) {
 		l.log.Warn("the fleet's limits are not those of this worker's settings, and count: change them with rescreen limits set", limits.fields()...)
 	}
+	if l.seq == 0 || limits.Revision != l.limits.Revision {
+		l.warnOfBursts(limits)
+	}
 	l.limits, l.seq, l.loaded = limits, seq, time.Now()
 	l.reached()
+}
+
+// warnOfBursts tells of budgets that cannot be used to the full.
+func (l *limiter) warnOfBursts(limits Limits) {
+	for name, b := range map[string]Budget{"create": limits.Create.Budget, "request": limits.Requests.Budget} {
+		if b.Usable() < 0.97*b.Rate {
+			l.log.Warn("burst is too small for its rate: calls have to keep further apart", zap.String("limit", name),
+				zap.Float64("rate", b.Rate), zap.Int("burst", b.Burst), zap.Float64("usable_rate", b.Usable()))
+		}
+	}
 }
 
 func (l Limits) differs(o Limits) bool {

@@ -288,7 +288,7 @@ func (l *Limits) createSpacing(now time.Time) time.Duration {
 func (l *Limits) callsPerCreate(now time.Time) float64 {
 	var sum Tally
 	for _, u := range l.Workers {
-		sum = sum.plus(u.LastMinute(now))
+		sum = sum.Plus(u.LastMinute(now))
 	}
 	const enough, most = 20, 20.0
 	if sum.UsedCreates < enough {
@@ -332,7 +332,7 @@ func (l *Limits) note(now time.Time, w want, g grant) {
 	u.Creating = w.creating + len(g.fresh)
 	w.used.LeasedCreates += len(g.again) + len(g.fresh)
 	w.used.LeasedRequests += len(g.requests)
-	u.This = u.This.plus(w.used)
+	u.This = u.This.Plus(w.used)
 	workers := maps.Clone(l.Workers) // the caller's record shares the map
 	if workers == nil {
 		workers = make(map[string]Usage)

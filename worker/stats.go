@@ -29,11 +29,14 @@ type Stats struct {
 	Conflicts   int64 // commits that lost against another worker's
 	Acked       int64 // messages whose step has ended
 	Returned    int64 // messages given back for later
+	Leases      int64 // of departure times
+	LeaseTries  int64 // compare-and-sets made for them
+	Late        int64 // departures that were missed, and asked for again
 }
 
 // Stats returns a reading; it may be called at any time.
 func (w *Worker) Stats() Stats {
-	c := &w.counts
+	c, l := &w.counts, &w.limiter.counts
 	return Stats{
 		Created: c.created.Load(), NotCreated: c.notCreated.Load(), Unknowns: c.unknowns.Load(),
 		Recreations: c.recreations.Load(), Orphans: c.orphans.Load(),
@@ -41,6 +44,7 @@ func (w *Worker) Stats() Stats {
 		Done: c.done.Load(), Failed: c.failed.Load(),
 		Commits: c.commits.Load(), Conflicts: c.conflicts.Load(),
 		Acked: c.acked.Load(), Returned: c.returned.Load(),
+		Leases: l.leases.Load(), LeaseTries: l.tries.Load(), Late: l.late.Load(),
 	}
 }
 

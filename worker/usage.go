@@ -25,7 +25,8 @@ type Tally struct {
 	Tries          int `json:"tries,omitempty"` // of compare-and-set
 }
 
-func (t Tally) plus(u Tally) Tally {
+// Plus returns the sum of two tallies.
+func (t Tally) Plus(u Tally) Tally {
 	return Tally{
 		LeasedCreates:  t.LeasedCreates + u.LeasedCreates,
 		LeasedRequests: t.LeasedRequests + u.LeasedRequests,
@@ -63,7 +64,7 @@ func (u Usage) at(now time.Time) Usage {
 func (u Usage) LastMinute(now time.Time) Tally {
 	u = u.at(now)
 	rest := 1 - now.Sub(u.Minute).Seconds()/60
-	return u.This.plus(u.Before.times(min(max(rest, 0), 1)))
+	return u.This.Plus(u.Before.times(min(max(rest, 0), 1)))
 }
 
 func (t Tally) minus(u Tally) Tally {

@@ -16,6 +16,7 @@ import (
 //	world result BATCH REF    publish the result of a customer, with evidence
 //	world failure BATCH REF   publish the failure of a customer
 //	world take BATCH          take its jobs off the stream
+//	world put BUCKET KEY VALUE   write into a key-value bucket
 //	world limit BYTES         set the size of the job stream
 func scriptWorld(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
@@ -36,6 +37,11 @@ func scriptWorld(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(w.publishResult(ctx, batch, args[2], []byte(`{"ref": "`+args[2]+`"}`), []byte("%PDF-1.7 "+args[2])))
 	case "failure":
 		ts.Check(w.publishFailure(ctx, batch, args[2], queue.Failure{Reason: queue.SessionFailed}))
+	case "put":
+		kv, err := js.KeyValue(ctx, args[1])
+		ts.Check(err)
+		_, err = kv.Put(ctx, args[2], []byte(args[3]))
+		ts.Check(err)
 	case "limit":
 		size, err := strconv.ParseInt(args[1], 10, 64)
 		ts.Check(err)

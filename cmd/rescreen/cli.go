@@ -8,6 +8,7 @@ type grammar struct {
 	Demo    demoCmd      `cmd:"" help:"Screen a sample portfolio from end to end in this one process."`
 	Worker  workerCmd    `cmd:"" help:"Screen what is queued, until stopped."`
 	Batch   batchCmd     `cmd:"" help:"Submit portfolios and follow, list and export what becomes of them."`
+	Limits  limitsCmd    `cmd:"" help:"Show or change the limits that all workers share."`
 	Config_ configCmd    `cmd:"" name:"config" help:"Show or check the configuration."`
 	Setup   setupCmd     `cmd:"" help:"Make or update the streams, buckets and consumers in JetStream; never deletes."`
 	Sim     simulatorCmd `cmd:"" name:"simulator" help:"Serve a simulated AML API on this machine, without any account."`

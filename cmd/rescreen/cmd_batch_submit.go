@@ -40,13 +40,7 @@ func (c *batchSubmitCmd) problems() problems {
 	if c.File == "-" && c.Batch == "" {
 		found.addf("--batch", "is required for standard input, which cannot be submitted again by its name")
 	}
-	const most = 128
-	switch {
-	case len(c.SubmittedBy) > most || strings.ContainsFunc(c.SubmittedBy, unicode.IsControl):
-		found.addf("--submitted-by", "must be a name of at most %d characters", most)
-	case nationalid.Looks(c.SubmittedBy):
-		found.addf("--submitted-by", "reads as a national identity number, which must not be kept there")
-	}
+	checkName(&found, "--submitted-by", c.SubmittedBy)
 	return found
 }
 
@@ -66,7 +60,7 @@ func (c *batchSubmitCmd) Run(ctx context.Context, a *app) error {
 	defer link.Close()
 	api := apiSettings{APIEnv: c.APIEnv, AllowTestNumbers: c.AllowTestNumbers}
 	s, err := desk.submitPortfolio(ctx, in, submitOptions{
-		Batch: queue.BatchID(c.Batch), By: c.submitter(a), Rejects: c.Rejects, RefuseTestNumbers: !api.testNumbersAllowed(),
+		Batch: queue.BatchID(c.Batch), By: a.person(c.SubmittedBy), Rejects: c.Rejects, RefuseTestNumbers: !api.testNumbersAllowed(),
 		Tell:     show.note,
 		Progress: func(p submitProgress) { show.show(p.reading(show.paint)) },
 	})
@@ -80,10 +74,21 @@ func (c *batchSubmitCmd) Run(ctx context.Context, a *app) error {
 	return errors.Join(c.print(a, s), err)
 }
 
-// submitter is who submits.
-func (c *batchSubmitCmd) submitter(a *app) string {
-	if c.SubmittedBy != "" {
-		return c.SubmittedBy
+// checkName refuses what cannot be kept as the name of whoever did something.
+func checkName(found *problems, flag, name string) {
+	const most = 128
+	switch {
+	case len(name) > most || strings.ContainsFunc(name, unicode.IsControl):
+		found.addf(flag, "must be a name of at most %d characters", most)
+	case nationalid.Looks(name):
+		found.addf(flag, "reads as a national identity number, which must not be kept there")
+	}
+}
+
+// person is who does something: as given, or else whoever is logged in.
+func (a *app) person(given string) string {
+	if given != "" {
+		return given
 	}
 	for _, key := range []string{"USER", "LOGNAME", "USERNAME"} {
 		if name, ok := a.getenv(key); ok && !nationalid.Looks(name) {

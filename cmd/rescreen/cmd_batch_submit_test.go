@@ -65,7 +65,7 @@ func TestSubmitter(t *testing.T) {
 		{"night job", []string{"USER=anna"}, "night job"},
 		{"", []string{"USER=01837433777"}, "unknown"}, // an account named after somebody's number
 	} {
-		if got := (&batchSubmitCmd{SubmittedBy: c.flag}).submitter(&app{environ: c.environ}); got != c.want {
+		if got := (&app{environ: c.environ}).person(c.flag); got != c.want {
 			t.Errorf("%+v: %q", c, got)
 		}
 	}

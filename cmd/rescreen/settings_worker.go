@@ -8,14 +8,14 @@ import (
 	"rescreen/worker"
 )
 
-// budgetSettings are the budgets of this worker, but for MaxOpen, which is
-// counted over all of them. They are gentle on purpose: the API publishes no limits.
+// budgetSettings are the first limits of a fleet that has none yet: what is
+// stored wins. They are gentle on purpose: the API publishes no limits.
 type budgetSettings struct {
-	CreateRate   frequency `group:"budget" default:"5/s" placeholder:"N/s|m|h" help:"Sessions created per unit of time by this worker: 5/s, 300/m, 0.2/s."`
-	CreateBurst  int       `group:"budget" default:"5" placeholder:"N" help:"Sessions created at once after a pause."`
-	RequestRate  frequency `group:"budget" default:"20/s" placeholder:"N/s|m|h" help:"All calls of the API per unit of time by this worker."`
-	RequestBurst int       `group:"budget" default:"10" placeholder:"N" help:"Calls at once after a pause."`
-	MaxOpen      int       `group:"budget" default:"10000" placeholder:"N" help:"Sessions open at a time, over all workers."`
+	CreateRate   frequency `group:"budget" default:"5/s" placeholder:"N/s|m|h" help:"Sessions created per unit of time by the whole fleet: 5/s, 300/m, 0.2/s. This and the four below are the limits of a fleet that has none yet; later they are changed with rescreen limits set."`
+	CreateBurst  int       `group:"budget" default:"5" placeholder:"N" help:"How many creations more than the rate allows may reach the API in any time. It is what calls may be late, not calls at once after a pause."`
+	RequestRate  frequency `group:"budget" default:"20/s" placeholder:"N/s|m|h" help:"All calls of the API per unit of time."`
+	RequestBurst int       `group:"budget" default:"10" placeholder:"N" help:"The same as --create-burst, of all calls."`
+	MaxOpen      int       `group:"budget" default:"10000" placeholder:"N" help:"Sessions open at a time."`
 }
 
 func (s budgetSettings) problems() problems {

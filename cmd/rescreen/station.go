@@ -122,6 +122,7 @@ func (st *station) report(ctx context.Context) {
 				zap.Int64("created", s.Created), zap.Int64("polls", s.Polls), zap.Int64("fetches", s.Fetches),
 				zap.Int64("done", s.Done), zap.Int64("failed", s.Failed),
 				zap.Int64("unknown_outcomes", s.Unknowns), zap.Int64("recreations", s.Recreations), zap.Int64("conflicts", s.Conflicts),
+				zap.Int64("leases", s.Leases), zap.Int64("lease_tries", s.LeaseTries), zap.Int64("late_departures", s.Late),
 				zap.Int("goroutines", runtime.NumGoroutine()), zap.Uint64("heap_bytes", memory.HeapAlloc))
 		}
 	}

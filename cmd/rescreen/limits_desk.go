@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rescreen/store"
+	"rescreen/worker"
+)
+
+// limitsDesk reads and changes the limits in the name of a person.
+type limitsDesk struct{ store *store.Store }
+
+func (t limitsTarget) open(ctx context.Context, a *app, name string) (*natsLink, *limitsDesk, error) {
+	link, err := t.NATS.connect(ctx, name, a.grammar.logger(a.stderr))
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := store.Open(ctx, link.JS, a.now)
+	if err != nil {
+		link.Close()
+		return nil, nil, setUpFirst(err)
+	}
+	return link, &limitsDesk{s}, nil
+}
+
+// read returns the limits of an environment and their sequence in the register;
+// store.ErrNotFound if there are none yet.
+func (d *limitsDesk) read(ctx context.Context, env apiEnv) (worker.Limits, uint64, error) {
+	value, seq, err := d.store.Registers.Load(ctx, worker.LimitsRegister(string(env)))
+	if err != nil {
+		return worker.Limits{}, seq, err
+	}
+	l, err := worker.DecodeLimits(value)
+	return l, seq, err
+}
+
+// environments lists those that have limits, whether or not they can be read.
+func (d *limitsDesk) environments(ctx context.Context) ([]apiEnv, error) {
+	var found []apiEnv
+	for _, env := range []apiEnv{envLocal, envCurrent, envProd} {
+		_, _, err := d.store.Registers.Load(ctx, worker.LimitsRegister(string(env)))
+		switch {
+		case err == nil:
+			found = append(found, env)
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+var errNoLimits = errors.New("no limits yet")
+
+const firstWorkerHint = "The first worker writes them from its settings; or write them now: rescreen limits set --api-env prod --create-rate 5/s"
+
+// only is the environment that is meant.
+func (d *limitsDesk) only(ctx context.Context, given apiEnv) (apiEnv, error) {
+	if given != "" {
+		return given, nil
+	}
+	all, err := d.environments(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case len(all) == 0:
+		return "", usageError(errNoLimits, firstWorkerHint)
+	case len(all) > 1:
+		return "", usageError(fmt.Errorf("there are limits of %d environments", len(all)), "Say which with --api-env.")
+	}
+	return all[0], nil
+}
+
+// readAll reads the limits of one environment, or of all that have any.
+func (d *limitsDesk) readAll(ctx context.Context, given apiEnv) ([]limitsReading, error) {
+	envs := []apiEnv{given}
+	if given == "" {
+		var err error
+		if envs, err = d.environments(ctx); err != nil {
+			return nil, err
+		}
+	}
+	all := []limitsReading{}
+	for _, env := range envs {
+		l, _, err := d.read(ctx, env)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, failedError(fmt.Errorf("%s: %w", env, errNoLimits), firstWorkerHint)
+		}
+		if err != nil {
+			return nil, failedError(fmt.Errorf("%s: %w", env, err), "Write them anew with: rescreen limits set --reset")
+		}
+		all = append(all, newLimitsReading(env, l, d.store.Clock.Now()))
+	}
+	if len(all) == 0 {
+		return nil, failedError(errNoLimits, firstWorkerHint)
+	}
+	return all, nil
+}
+
+// changePatience is how long a change is tried against workers that lease all
+// the while.
+const changePatience = 10 * time.Second
+
+// change changes the limits, by compare-and-set like everybody, and announces
+// it. anew says that limits that cannot be read may be replaced.
+func (d *limitsDesk) change(ctx context.Context, env apiEnv, anew bool, what func(worker.Limits) worker.Change, by string) (limitsReading, error) {
+	ctx, cancel := context.WithTimeout(ctx, changePatience)
+	defer cancel()
+	name := worker.LimitsRegister(string(env))
+	for {
+		l, seq, err := d.read(ctx, env)
+		now := d.store.Clock.Now()
+		unread := err != nil && seq > 0
+		if errors.Is(err, store.ErrNotFound) || unread && anew {
+			c := worker.DefaultConfig()
+			l = worker.NewLimits(c.Create, c.Requests, c.MaxOpen, by, now)
+		} else if err != nil {
+			return limitsReading{}, failedError(err, "Write them anew with: rescreen limits set --reset")
+		}
+		change := what(l)
+		l = l.Set(now, change, by)
+		if err := l.Validate(); err != nil {
+			return limitsReading{}, usageError(err, "")
+		}
+		if l.Create.Rate > l.Requests.Rate {
+			return limitsReading{}, usageError(fmt.Errorf("%s creations can never be reached: each is a call too, and %s calls are allowed",
+				frequencyText(l.Create.Rate), frequencyText(l.Requests.Rate)), "Change --create-rate and --request-rate together.")
+		}
+		value, err := l.Encode()
+		if err != nil {
+			return limitsReading{}, err
+		}
+		_, err = d.store.Registers.Commit(ctx, name, value, seq)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return limitsReading{}, err
+		}
+		// Lost announcements are no matter: every worker reads the record.
+		_ = d.store.Signals.Announce(name, change.Announcement())
+		return newLimitsReading(env, l, now), nil
+	}
+}
