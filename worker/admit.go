@@ -67,8 +67,8 @@ func (s *step) admitPoll(wk wake) apiclient.Admit  { return s.admitCall(Poll, wk
 func (s *step) admitFetch(wk wake) apiclient.Admit { return s.admitCall(Fetch, wk) }
 
 func (s *step) admitCall(c Class, wk wake) apiclient.Admit {
-	return func(ctx context.Context) error {
-		return s.letOut(ctx, call{class: c, until: wk.Answered.Add(s.cfg.ResultLifetime), repeat: wk.Unanswered > 0})
+	return func(context.Context) error {
+		return s.letOut(s.stop, call{class: c, until: wk.Answered.Add(s.cfg.ResultLifetime), repeat: wk.Unanswered > 0})
 	}
 }
 
@@ -79,8 +79,8 @@ var errLateClaim = errors.New("paused between intent and call")
 // time given. A process that was paused since the intent may have lost it:
 // that is looked at last.
 func (s *step) admitCreate(claimEnds time.Time) apiclient.Admit {
-	return func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, permitPatience, errNoPermit)
+	return func(context.Context) error {
+		ctx, cancel := context.WithTimeoutCause(s.stop, permitPatience, errNoPermit)
 		defer cancel()
 		if err := s.letOut(ctx, call{class: Create, permit: s.takePermit()}); err != nil {
 			return err
@@ -92,17 +92,16 @@ func (s *step) admitCreate(claimEnds time.Time) apiclient.Admit {
 	}
 }
 
-// letOut waits until the call may go out, or the worker stops.
+// letOut waits until the call may go out, or ctx, which is the worker's until it
+// stops, ends.
 func (s *step) letOut(ctx context.Context, c call) error {
 	defer s.admitted()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(s.stop, func() { cancel(errStopping) })()
-	if err := s.limiter.admit(ctx, c); err != nil {
-		return err
+	err := s.limiter.admit(ctx, c)
+	if err != nil && s.stop.Err() != nil {
+		return errStopping
 	}
 	s.sent = s.clock.Now()
-	return nil
+	return err
 }
 
 // told reports the end of a call to the limits. Calls that were not let out tell

@@ -26,8 +26,11 @@ type limiter struct {
 	loaded    time.Time
 	contended bool // others write the record, too
 	waiting   [needs][]*ask
-	spare     []permit // creations that were leased and not used
-	heard     []Answer // that the record does not know yet
+	spare     []permit    // creations that were leased and not used
+	pool      []time.Time // departures leased for calls that are about to come
+	pace      pace        // of this worker's calls
+	creates   pace        // of its creations
+	heard     []Answer    // that the record does not know yet
 	ok        lineTimes
 	used      Tally     // since the last lease
 	tries     int       // since the last lease
@@ -237,9 +240,11 @@ func (l *limiter) use(c Class, now time.Time) bool {
 		return false
 	}
 	l.counts.used.Add(1)
+	l.pace.add(now)
 	l.used.UsedRequests++
 	if c == Create {
 		l.used.UsedCreates++
+		l.creates.add(now)
 	}
 	return true
 }
@@ -287,6 +292,10 @@ func (l *limiter) mayHold() int {
 func (l *limiter) wait(ctx context.Context, a *ask) ([]time.Time, error) {
 	a.done = make(chan struct{})
 	l.mu.Lock()
+	if at, ok := l.pooled(a); ok {
+		l.mu.Unlock()
+		return []time.Time{at}, nil
+	}
 	l.waiting[a.need] = append(l.waiting[a.need], a)
 	l.mu.Unlock()
 	l.look()

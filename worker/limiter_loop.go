@@ -81,7 +81,8 @@ func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
 	if t.pointless(got) {
 		return t.nextLook(next), nil
 	}
-	if l.contended {
+	again := l.contended
+	if again {
 		// What is known is likely old. It was good enough to see that there is
 		// something to be had: others only ever take.
 		if err := l.load(ctx); err != nil {
@@ -89,13 +90,16 @@ func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
 		}
 		t, _ = l.begin()
 	}
-	if err := l.prepare(ctx, &t); err != nil {
+	prepared, err := l.prepare(ctx, &t)
+	if err != nil {
 		return 0, err
 	}
-	next, got = t.lease()
-	if t.pointless(got) {
-		return t.nextLook(next), nil
+	if again || prepared {
+		if next, got = t.lease(); t.pointless(got) {
+			return t.nextLook(next), nil
+		}
 	}
+	next.note(t.now, t.wanted(), got)
 	if err := l.commit(ctx, t, next, got); err != nil {
 		return 0, err
 	}
@@ -126,9 +130,17 @@ func (l *limiter) begin() (turn, bool) {
 	l.turnAway(t.now)
 	w := want{by: l.by, counted: -1, lifetime: l.lifetime, used: l.used, ok: l.ok}
 	w.first, w.polls = len(l.waiting[callCreate])+len(l.waiting[callFetch]), len(l.waiting[callPoll])
+	if more := l.pace.expected(t.now) - w.polls - w.first; more > 0 && w.first > 0 {
+		w.first += more
+	} else if more > 0 && w.polls > 0 {
+		w.polls += more
+	}
 	w.again = len(l.waiting[again])
 	for _, a := range l.waiting[fresh] {
 		w.fresh += a.limit
+	}
+	if w.fresh > 0 {
+		w.fresh = max(w.fresh, l.creates.expected(t.now))
 	}
 	w.creating = l.creating()
 	t.want = w
@@ -162,11 +174,16 @@ func (t turn) lease() (Limits, grant) {
 	for _, a := range t.heard {
 		next.hear(t.now, a, t.want.by)
 	}
+	return next.try(t.now, t.wanted())
+}
+
+// wanted is what is wanted now.
+func (t turn) wanted() want {
 	w := t.want
 	if t.now.Before(t.shut) {
 		w.first, w.polls, w.again, w.fresh = 0, 0, 0, 0
 	}
-	return next.lease(t.now, w)
+	return w
 }
 
 // pointless reports whether there is nothing worth a write.
@@ -199,27 +216,29 @@ func (t turn) nextLook(l Limits) time.Duration {
 	return max(next, least)
 }
 
-// prepare asks for what the lease needs to know.
-func (l *limiter) prepare(ctx context.Context, t *turn) error {
+// prepare asks for what the lease needs to know, and reports whether that has
+// changed anything.
+func (l *limiter) prepare(ctx context.Context, t *turn) (changed bool, err error) {
 	if t.want.fresh > 0 && t.limits.countDue(t.now) {
 		n, err := l.open(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
-		t.want.counted = n
+		t.want.counted, changed = n, true
 	}
 	if t.limits.farAhead(t.now) {
 		// No lease reaches so far, unless a clock is wrong: first of all ours.
 		if err := l.clock.Refresh(ctx); err != nil {
-			return fmt.Errorf("read the server's clock: %w", err)
+			return false, fmt.Errorf("read the server's clock: %w", err)
 		}
+		changed = true
 		if t.now = l.clock.Now(); t.limits.farAhead(t.now) {
 			l.log.Warn("the server's clock was set back, calls pause until everybody knows", zap.Duration("for", healPause))
 			t.limits.restart(t.now.Add(healPause))
 			t.healing = true
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // wanted reports whether anybody waits.
@@ -358,6 +377,7 @@ func (l *limiter) serve(got grant) {
 	for n := callCreate; n <= callPoll; n++ {
 		got.requests = l.hand(n, got.requests)
 	}
+	l.pool = append(l.pool, got.requests...)
 	got.again = l.hand(again, got.again)
 	got.fresh = l.hand(fresh, append(got.again, got.fresh...))
 	life := l.limits.Create.life()

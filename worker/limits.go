@@ -77,7 +77,7 @@ const (
 	firstAhead = 100 * time.Millisecond
 	// createAhead is the same of permits to create, which need the time in which
 	// the job is pulled and the intent is written down.
-	createAhead = 150 * time.Millisecond
+	createAhead = 100 * time.Millisecond
 	// countEvery is the age at which the count of open sessions is taken anew.
 	countEvery = time.Second
 	// busyAge is for how long a worker that leases nothing is believed to be
@@ -213,12 +213,12 @@ type grant struct{ requests, again, fresh []time.Time }
 
 func (g grant) empty() bool { return len(g.requests)+len(g.again)+len(g.fresh) == 0 }
 
-// lease returns the record after w has got what can be had now. The record
-// that it was called on stays as it is.
+// try returns the record after w has got what can be had now. The record that it
+// was called on stays as it is.
 //
 // Calls go before creations: none is leased while the calls of the fleet queue.
 // So creations get what polls and fetches leave.
-func (l Limits) lease(now time.Time, w want) (Limits, grant) {
+func (l Limits) try(now time.Time, w want) (Limits, grant) {
 	var g grant
 	l.Create.OK, l.Requests.OK = later(l.Create.OK, w.ok.create), later(l.Requests.OK, w.ok.requests)
 	l.answered(w.ok)
@@ -235,6 +235,12 @@ func (l Limits) lease(now time.Time, w want) (Limits, grant) {
 		}
 		g.again, g.fresh = l.leaseCreates(now, w)
 	}
+	return l, g
+}
+
+// lease is try, with a note of who leased what.
+func (l Limits) lease(now time.Time, w want) (Limits, grant) {
+	l, g := l.try(now, w)
 	l.note(now, w, g)
 	return l, g
 }

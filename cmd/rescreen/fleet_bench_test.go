@@ -84,6 +84,13 @@ func BenchmarkFleet(b *testing.B) {
 		"- {call: token, when: {from: 15s, until: 75s}, do: {kind: status, status: 503}}\n"
 	b.Run("token-outage", func(b *testing.B) { runFleet(b, outage) })
 
+	busy := usual
+	busy.workers, busy.create, busy.requests = 1, worker.Budget{Rate: 165, Burst: 30}, worker.Budget{Rate: 600, Burst: 60}
+	busy.profile = true
+	b.Run("500-calls", func(b *testing.B) { runFleet(b, busy) })
+	fast := usual
+	fast.workers, fast.create, fast.requests = 4, worker.Budget{Rate: 400, Burst: 100}, worker.Budget{Rate: 5000, Burst: 300}
+	b.Run("fast", func(b *testing.B) { runFleet(b, fast) })
 	slow := usual
 	slow.workers, slow.create, slow.requests = 4, worker.Budget{Rate: 0.2, Burst: 2}, worker.Budget{Rate: 1, Burst: 2}
 	slow.settle = 10 * time.Second
@@ -100,6 +107,7 @@ type fleetPlan struct {
 	length                 time.Duration
 	settle                 time.Duration // not measured at the beginning; 0: 5 s
 	churn                  bool          // workers join, leave and are killed, one has a wrong clock
+	profile                bool          // tell what part of a worker's processor time the limits take
 	faults                 string        // script of the simulator
 	doubtful               bool          // creations of unknown outcome are to be expected
 }
@@ -179,6 +187,7 @@ func (f *fleet) command(name string, args ...string) *process {
 	cmd := exec.Command(exe)
 	cmd.Args = append([]string{name}, args...)
 	p := &process{cmd: cmd, log: &syncBuffer{}}
+	cmd.Env = append(os.Environ(), "CPU_PROFILE="+f.profile())
 	cmd.Stderr = p.log
 	must(f, cmd.Start())
 	return p
@@ -261,6 +270,9 @@ func (f *fleet) run(b *testing.B) {
 		if f.plan.churn && i == 0 {
 			name = "rescreen-5m-ahead"
 		}
+		if f.plan.profile {
+			name = "rescreen-profiled"
+		}
 		f.worker(name)
 	}
 	for deadline := time.Now().Add(30 * time.Second); f.stats().Sessions == 0; time.Sleep(20 * time.Millisecond) {
@@ -269,7 +281,7 @@ func (f *fleet) run(b *testing.B) {
 		}
 	}
 	time.Sleep(f.plan.settle)
-	first, triesBefore := f.stats(), f.tries()
+	first, triesBefore, cpuBefore := f.stats(), f.tries(), f.cpu()
 	ctx, cancel := context.WithTimeout(b.Context(), f.plan.length)
 	defer cancel()
 	if f.plan.churn {
@@ -278,7 +290,10 @@ func (f *fleet) run(b *testing.B) {
 	<-ctx.Done()
 	last, tries := f.stats(), f.tries()
 	_ = os.WriteFile("/tmp/w0.log", []byte(f.workers[0].log.String()), 0o600)
-	f.report(b, first, last, tries-triesBefore)
+	f.report(b, first, last, tries-triesBefore, f.cpu()-cpuBefore)
+	if f.plan.profile {
+		b.ReportMetric(f.limiterShare(), "%limiter")
+	}
 }
 
 // churn makes workers join, leave and die.
@@ -326,6 +341,44 @@ func (f *fleet) tries() uint64 {
 	return info.State.LastSeq
 }
 
+// cpu is the processor time of the workers that run, in seconds.
+func (f *fleet) cpu() float64 {
+	f.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sum := 0.0
+	for _, w := range f.workers {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.cmd.Process.Pid))
+		must(f, err)
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(rest) // from the state on, see proc_pid_stat(5)
+		for _, ticks := range fields[11:13] {
+			n, err := strconv.ParseFloat(ticks, 64)
+			must(f, err)
+			sum += n / 100
+		}
+	}
+	return sum
+}
+
+// limiterShare is what part of the first worker's processor time went into its
+// limiter, in percent. It ends the worker.
+func (f *fleet) limiterShare() float64 {
+	f.Helper()
+	must(f, f.workers[0].end(os.Interrupt))
+	out, err := exec.Command("go", "tool", "pprof", "-top", "-nodecount=100000", "-nodefraction=0", "-edgefraction=0", `-focus=worker\.\(\*limiter\)`, f.profile()).CombinedOutput()
+	must(f, err)
+	m := regexp.MustCompile(`accounting for \S+, (\S+)% of`).FindSubmatch(out)
+	if m == nil {
+		f.Fatalf("%s", out)
+	}
+	share, err := strconv.ParseFloat(string(m[1]), 64)
+	must(f, err)
+	return share
+}
+
+func (f *fleet) profile() string { return filepath.Join(f.dir, "cpu.pprof") }
+
 // failures is how many jobs have failed.
 func (f *fleet) failures() int {
 	f.Helper()
@@ -336,7 +389,7 @@ func (f *fleet) failures() int {
 	return len(info.State.Subjects)
 }
 
-func (f *fleet) report(b *testing.B, first, last amlsim.Stats, leases uint64) {
+func (f *fleet) report(b *testing.B, first, last amlsim.Stats, leases uint64, cpu float64) {
 	seconds := last.Now.Sub(first.Now).Seconds()
 	created := last.Sessions - first.Sessions
 	calls := 0
@@ -351,6 +404,7 @@ func (f *fleet) report(b *testing.B, first, last amlsim.Stats, leases uint64) {
 	b.ReportMetric(last.NeededCreateBurst, "createburst")
 	b.ReportMetric(last.NeededRequestBurst, "requestburst")
 	b.ReportMetric(float64(last.Throttled), "429s")
+	b.ReportMetric(100*cpu/seconds, "%cpu")
 	b.ReportMetric(float64(last.Throttled-first.Throttled), "429s-late")
 	b.ReportMetric(float64(leases)/seconds, "leases/s")
 	b.ReportMetric(float64(f.failures()), "failures")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,10 +24,27 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"rescreen": main,
+		"rescreen":          main,
+		"rescreen-profiled": profiled,
 		// A worker on a machine whose clock is wrong.
 		"rescreen-5m-ahead": func() { os.Exit(program(func() time.Time { return time.Now().Add(5 * time.Minute) })) },
 	})
+}
+
+// profiled is main with a profile of the processor, in the file that the
+// environment names.
+func profiled() {
+	file, err := os.Create(os.Getenv("CPU_PROFILE"))
+	if err == nil {
+		err = pprof.StartCPUProfile(file)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitFailed)
+	}
+	code := program(time.Now)
+	pprof.StopCPUProfile()
+	os.Exit(code)
 }
 
 // TestScripts runs the scripts of testdata/script: the command as its users
