@@ -76,6 +76,12 @@ func (a *arrivals) add(c Class) {
 	}
 }
 
+func (a *arrivals) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.all)
+}
+
 // work does what a worker does: it creates as fast as it may, and polls and
 // fetches what it has created, until ctx ends.
 func (l *limiters) work(ctx context.Context, lim *limiter, api *arrivals, rng *rand.Rand) {
@@ -115,8 +121,8 @@ func TestFleetUsesItsBudgetAndNeverMore(t *testing.T) {
 	}{
 		{"one worker", Budget{50, 10}, Budget{200, 20}, 1, 40 * time.Second, false},
 		{"four workers", Budget{50, 10}, Budget{200, 20}, 4, 40 * time.Second, false},
-		{"sixteen workers", Budget{50, 10}, Budget{200, 20}, 16, 40 * time.Second, false},
-		{"sixteen that come and go", Budget{50, 10}, Budget{200, 20}, 16, 60 * time.Second, true},
+		{"sixteen workers", Budget{50, 10}, Budget{200, 20}, 16, 40 * time.Second / raceFactor, false},
+		{"sixteen that come and go", Budget{50, 10}, Budget{200, 20}, 16, 60 * time.Second / raceFactor, true},
 		{"slow", Budget{0.2, 2}, Budget{1, 2}, 8, 10 * time.Minute, false},
 		{"fast", Budget{1000, 100}, Budget{5000, 200}, 4, 8 * time.Second, false},
 	} {
@@ -211,9 +217,11 @@ func TestOneWorkersClosingClosesForAll(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				first.hear(Answer{Class: Poll, Verdict: Throttled, Sent: l.store.Clock.Now(), RetryAfter: 10 * time.Second})
 				closed := time.Now()
-				time.Sleep(30 * time.Second)
+				time.Sleep(12 * time.Second)
 				cancel()
 				late, reopened := 0, 0
+				api.mu.Lock()
+				defer api.mu.Unlock()
 				for _, at := range api.all {
 					since := at.Sub(closed)
 					if since > 0 && since < 10*time.Second {
@@ -350,9 +358,9 @@ func TestChangedLimitsReachEveryWorker(t *testing.T) {
 				}
 			}
 			time.Sleep(2 * time.Second)
-			before := len(api.all)
+			before := api.count()
 			time.Sleep(5 * time.Second)
-			if got := len(api.all) - before; got < 480 || got > 510 {
+			if got := api.count() - before; got < 480 || got > 510 {
 				t.Errorf("announced %v: %d calls in 5 s after 2 s", announced, got)
 			}
 			cancel()
@@ -368,12 +376,16 @@ func TestOnlyWhatIsAboutToPerishIsFetchedWhileTheRecordIsAway(t *testing.T) {
 		api := &arrivals{}
 		ctx, cancel := context.WithCancel(context.Background())
 		var fetched, others atomic.Int64
+		var both []*limiter
 		for i := range 2 {
 			lim, stop := l.run(fmt.Sprint("w", i), 0)
 			defer stop()
 			if err := lim.admit(ctx, call{class: Poll}); err != nil {
 				t.Fatal(err)
 			}
+			both = append(both, lim)
+		}
+		for _, lim := range both {
 			soon := func() time.Time { return l.store.Clock.Now().Add(20 * time.Minute) }
 			for range 10 {
 				l.all.Go(func() {
@@ -417,7 +429,6 @@ func TestOnlyWhatIsAboutToPerishIsFetchedWhileTheRecordIsAway(t *testing.T) {
 			t.Error("nothing else goes out after the record is back")
 		}
 		cancel()
-		l.all.Add(0)
 	})
 }
 
