@@ -1,5 +1,5 @@
 // Package store remembers: the record of each job, its next wake-up, its
-// outcome, the evidence behind it, and the registers of the fleet's budgets,
+// outcome, the evidence behind it, and the registers of the fleet's limits,
 // all in JetStream. It speaks bytes and its own [Key] and knows no schema.
 //
 // # What decides

@@ -126,7 +126,7 @@ func Streams(o Options) []jetstream.StreamConfig {
 		{
 			// What the client would make for a bucket, but for AllowDirect.
 			Name:        LimitsStream,
-			Description: "rescreen: the fleet's budgets",
+			Description: "rescreen: the fleet's limits, and other registers",
 			Subjects:    []string{registerPrefix + ">"},
 			Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
 			Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1,

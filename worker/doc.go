@@ -38,12 +38,28 @@
 //     a failed call is an error and is tried again.
 //   - Nothing personal stands in a log, an error, a subject or a key.
 //
+// # The limits of the fleet
+//
+// One record holds the limits of an upstream ([Limits]). Workers lease
+// departure times from it by compare-and-set, each for one call: a call goes
+// out at its time or shortly after, or asks for another. How long a call may be late
+// is what the burst is for (budget.go), so that in every window w at most
+// rate × w + burst calls reach the API, whoever makes them. What is decided
+// about the record is a pure function of the record, the server's time and what a
+// worker wants (limits.go) or has been told (answers.go, adapt.go); the limiter
+// (limiter.go, limiter_loop.go) only carries it out.
+//
+// Creations get their permits ahead, so that the job can be pulled and the
+// intent written before the call's time; every call gets its departure when it
+// is ready to go, asked for by the client right before it sends.
+//
 // # What runs
 //
 // [Worker.Run] turns two loops, one over due wake-ups and one over jobs, fair
-// to all batches. Each takes a slot, then a permit, then a message, and starts
-// the step in a goroutine it waits for. New jobs may hold half of the slots,
-// creates three quarters, polls and fetches all of them. settle is the one place
+// to all batches. Each takes a slot, for a new job a permit, then a message, and
+// starts the step in a goroutine it waits for. New jobs may hold half of the
+// slots, creates three quarters, polls and fetches all of them. The limiter's loop
+// leases for all who wait. settle is the one place
 // where the end of a step becomes an acknowledgement or a delay. The repair
 // looks, slowly, for records that nothing will take any further, and parks a
 // wake-up for them.

@@ -28,15 +28,10 @@ type demoCmd struct {
 	To   string `flag:"only" default:"rescreen-demo" placeholder:"DIR" help:"Where results, evidence, rejects and the log go; what an earlier demo left there is replaced."`
 }
 
-// What the simulated API of the demo allows, and the lower budget of its
-// worker: between a permit and the call the intent is written down, which on a
-// busy machine lets calls bunch.
+// What the simulated API of the demo allows, and so what its worker's limits are.
 const (
-	demoAPICreateRate, demoAPICreateBurst   = 60, 20
-	demoAPIRequestRate, demoAPIRequestBurst = 400, 80
-
-	demoCreateRate, demoCreateBurst   = 50, 5
-	demoRequestRate, demoRequestBurst = 300, 20
+	demoCreateRate, demoCreateBurst   = 50, 10
+	demoRequestRate, demoRequestBurst = 300, 30
 	demoPollFirst                     = time.Second
 )
 
@@ -48,8 +43,8 @@ func demoAPI() amlsim.Config {
 		Latency:     amlsim.LogNormal(30*time.Millisecond, 0.5, 5*time.Millisecond, 250*time.Millisecond),
 		Shape:       amlsim.ShapeMixed,
 		Gzip:        true,
-		CreateRate:  demoAPICreateRate, CreateBurst: demoAPICreateBurst,
-		RequestRate: demoAPIRequestRate, RequestBurst: demoAPIRequestBurst,
+		CreateRate:  demoCreateRate, CreateBurst: demoCreateBurst,
+		RequestRate: demoRequestRate, RequestBurst: demoRequestBurst,
 	}
 }
 

@@ -58,7 +58,7 @@ func (o demoOutcome) print(w io.Writer, paint colours) error {
 	add("Sessions created", o.api.Sessions, fmt.Sprintf("for %s people, %d of them more than once", grouped(int64(o.api.People)), o.api.RepeatedPeople))
 	rows = append(rows,
 		[]string{"Polls per session", fmt.Sprintf("%.1f", e.pollsPerSession()), fmt.Sprintf("%d at the most", e.MostPolls)},
-		[]string{"Creations in any second", grouped(int64(o.api.PeakCreate.Second)), fmt.Sprintf("at the most; our budget is %d/s, the API allows %d/s; it said 429 %d times", demoCreateRate, demoAPICreateRate, o.api.Throttled)},
+		[]string{"Creations in any second", grouped(int64(o.api.PeakCreate.Second)), fmt.Sprintf("at the most, of the %d that the API allows; it said 429 %d times", demoCreateRate+demoCreateBurst, o.api.Throttled)},
 		[]string{"Time", fmt.Sprintf("%.1f s", o.took.Seconds()), fmt.Sprintf("%s from end to end", rateText(float64(b.Accepted)/o.took.Seconds()))},
 	)
 	if _, err := fmt.Fprintln(w); err != nil {

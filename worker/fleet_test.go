@@ -1,0 +1,156 @@
+package worker
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"rescreen/apiclient/amlsim"
+	"rescreen/queue"
+	"rescreen/store/storetest"
+)
+
+// fleetAPI allows exactly what the world's workers are told: the simulator is
+// as strict as rate × w + burst in every window.
+func fleetAPI(create, requests Budget) amlsim.Config {
+	return amlsim.Config{
+		ReadyAfter: amlsim.Fixed(time.Second), Latency: amlsim.LogNormal(20*time.Millisecond, 0.5, time.Millisecond, 200*time.Millisecond),
+		CreateRate: create.Rate, CreateBurst: create.Burst, RequestRate: requests.Rate, RequestBurst: requests.Burst,
+	}
+}
+
+// Whole workers, some of them killed, over a store that takes its time: the API
+// never has to say 429, and is asked as often as it allows.
+func TestFleetOfWorkersKeepsTheLimit(t *testing.T) {
+	create, requests := Budget{Rate: 50, Burst: 10}, Budget{Rate: 200, Burst: 20}
+	inWorld(t, fleetAPI(create, requests), func(w *world) {
+		w.create, w.requests = create, requests
+		w.store.SetFault(slowly(7))
+		length := 40 * time.Second / raceFactor
+		jobs := make([]queue.Job, int(create.Rate*(length.Seconds()+15)))
+		for i := range jobs {
+			jobs[i] = person(i, false)
+		}
+		w.submit(jobs...)
+		var running []*launched
+		for i := range 16 / raceFactor {
+			running = append(running, w.launch(fmt.Sprint("w", i)))
+		}
+		time.Sleep(5 * time.Second)
+		before := w.sim.Stats()
+		for i := 0; time.Since(before.Now) < length; i++ {
+			time.Sleep(5 * time.Second)
+			running[0].kill()
+			running = append(running[1:], w.launch(fmt.Sprint("next", i)))
+		}
+		after := w.sim.Stats()
+		for _, l := range running {
+			l.stop()
+		}
+		seconds := after.Now.Sub(before.Now).Seconds()
+		if used := float64(after.Sessions-before.Sessions) / (create.Rate * seconds); used < 0.97 {
+			t.Errorf("%.1f %% of the create limit used", 100*used)
+		}
+		if after.Throttled > 0 {
+			t.Errorf("the API said 429 %d times; it would have taken bursts of %.1f creations and %.1f calls", after.Throttled, after.NeededCreateBurst, after.NeededRequestBurst)
+		}
+	})
+}
+
+// A minute of trouble fails no job, and is over half a minute after its end.
+func TestStormsFailNoJob(t *testing.T) {
+	for _, storm := range []struct {
+		name string
+		call amlsim.Call
+		do   amlsim.Action
+	}{
+		{"429", amlsim.CallAny, amlsim.Action{Kind: amlsim.ActStatus, Status: 429}},
+		{"429 with a time", amlsim.CallAny, amlsim.Action{Kind: amlsim.ActStatus, Status: 429, RetryAfter: 2 * time.Second}},
+		{"503", amlsim.CallAny, amlsim.Action{Kind: amlsim.ActStatus, Status: 503}},
+		{"503 with a time", amlsim.CallAny, amlsim.Action{Kind: amlsim.ActStatus, Status: 503, RetryAfter: 2 * time.Second}},
+		{"401", amlsim.CallAny, amlsim.Action{Kind: amlsim.ActStatus, Status: 401}},
+		{"hanging creations", amlsim.CallCreate, amlsim.Action{Kind: amlsim.ActHang, Wait: 20 * time.Second}},
+		{"resets", amlsim.CallAny, amlsim.Action{Kind: amlsim.ActReset}},
+	} {
+		t.Run(storm.name, func(t *testing.T) {
+			create, requests := Budget{Rate: 10, Burst: 5}, Budget{Rate: 40, Burst: 10}
+			sim := fleetAPI(create, requests)
+			sim.Faults = []amlsim.Fault{{Call: storm.call, When: amlsim.When{From: 10 * time.Second, Until: 70 * time.Second}, Do: storm.do}}
+			inWorld(t, sim, func(w *world) {
+				w.create, w.requests = create, requests
+				jobs := make([]queue.Job, 900)
+				for i := range jobs {
+					jobs[i] = person(i, false)
+				}
+				w.submit(jobs...)
+				for i := range 3 {
+					defer w.launch(fmt.Sprint("w", i)).stop()
+				}
+				time.Sleep(100 * time.Second)
+				before := w.sim.Stats()
+				time.Sleep(20 * time.Second)
+				after := w.sim.Stats()
+				if used := float64(after.Sessions-before.Sessions) / (create.Rate * 20); used < 0.97 {
+					t.Errorf("%.1f %% of the create limit used from half a minute after the storm on", 100*used)
+				}
+				if after.PeakCreate.Second > 15 || after.PeakRequests.Second > 50 {
+					t.Errorf("at most %d creations and %d calls in a second", after.PeakCreate.Second, after.PeakRequests.Second)
+				}
+				for id, e := range w.outcomes(2*time.Hour, jobs...) {
+					if r, err := e.Result(); err != nil {
+						f, _ := e.Failure()
+						t.Fatalf("%s failed: %s", id, f.Reason)
+					} else if r.SessionsCreated != 1 {
+						t.Errorf("%s: %d sessions", id, r.SessionsCreated)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Polls that find no answer are repeated a tenth as often as there are others.
+func TestUnansweredPollsMakeNoStorm(t *testing.T) {
+	silence := amlsim.Fault{Call: amlsim.CallSession, When: amlsim.When{From: time.Minute, Until: 11 * time.Minute}, Do: amlsim.Action{Kind: amlsim.ActStatus, Status: 500}}
+	inWorld(t, amlsim.Config{ReadyAfter: amlsim.Fixed(90 * time.Second), Faults: []amlsim.Fault{silence}}, func(w *world) {
+		w.cfg.Plan = Plan{First: 30 * time.Second, Max: 60 * time.Second, Factor: 1.5}
+		jobs := people(500)
+		w.submit(jobs...)
+		defer w.launch("w").stop()
+		time.Sleep(3 * time.Minute)
+		before := w.sim.Stats().Calls[amlsim.CallSession].Total
+		time.Sleep(8 * time.Minute)
+		during := w.sim.Stats().Calls[amlsim.CallSession].Total - before
+		// Without a bound 500 sessions would be polled once a minute.
+		if most := 5 * repeatLeast; during > most {
+			t.Errorf("%d polls in eight minutes of silence, want at most %d", during, most)
+		}
+		w.outcomes(10*time.Minute, jobs...)
+	})
+}
+
+// Results that were fetched while the store was away are not lost when they
+// could not be fetched again.
+func TestResultThatPerishesIsHeldUntilTheStoreIsBack(t *testing.T) {
+	inWorld(t, amlsim.Config{ReadyAfter: amlsim.Fixed(time.Second), Lifetime: 10 * time.Minute, Latency: amlsim.Fixed(2 * time.Second)}, func(w *world) {
+		w.cfg.ResultLifetime, w.cfg.Plan.Max = 10*time.Minute, time.Minute // always about to perish
+		job := person(1, false)
+		w.submit(job)
+		defer w.launch("w").stop()
+		for w.sim.Stats().Calls[amlsim.CallDocument].Total == 0 {
+			time.Sleep(50 * time.Millisecond)
+		}
+		w.store.SetFault(func(op, _ string) storetest.Fault {
+			if op == storetest.OpEvidencePut {
+				return storetest.Fault{Kind: storetest.Lost}
+			}
+			return storetest.Fault{}
+		})
+		time.Sleep(5 * time.Minute)
+		w.store.SetFault(nil)
+		w.result(time.Minute, job)
+		if n := w.sim.Stats().Calls[amlsim.CallDocument].Total; n != 1 {
+			t.Errorf("the document was fetched %d times", n)
+		}
+	})
+}
