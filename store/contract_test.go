@@ -26,7 +26,7 @@ func newBackend(t *testing.T, js jetstream.JetStream, s *store.Store) storetest.
 		t.Fatal(err)
 	}
 	return storetest.Backend{
-		Ledger: s.Ledger, Wakes: s.Wakes, Outcomes: s.Outcomes, Evidence: s.Evidence, Registers: s.Registers, Clock: s.Clock,
+		Ledger: s.Ledger, Wakes: s.Wakes, Outcomes: s.Outcomes, Evidence: s.Evidence, Registers: s.Registers, Signals: s.Signals, Clock: s.Clock,
 		Due: func(ctx context.Context) (storetest.Due, error) {
 			m, err := due.Next(jetstream.FetchContext(ctx))
 			if err != nil {

@@ -18,6 +18,7 @@ type Backend struct {
 	Outcomes  outcomes
 	Evidence  evidence
 	Registers registers
+	Signals   signals
 	Clock     clock
 
 	// Due waits for the next due message.
@@ -62,6 +63,11 @@ type registers interface {
 	Commit(ctx context.Context, name string, value []byte, after uint64) (uint64, error)
 }
 
+type signals interface {
+	Announce(name string, value []byte) error
+	Listen(name string, heard func(value []byte)) (stop func(), err error)
+}
+
 type clock interface{ Now() time.Time }
 
 // Contract holds a store to what store promises. run is called once per promise, with
@@ -91,6 +97,7 @@ func Contract(t *testing.T, run func(t *testing.T, test func(t *testing.T, b Bac
 		{"an outcome is published once", outcomeOnce},
 		{"evidence comes back as it was put", evidenceRoundTrip},
 		{"a register is committed once per sequence", registerOnce},
+		{"announcements reach everybody who listens", announcements},
 		{"the clock tells the time", clockRuns},
 	} {
 		t.Run(strings.ReplaceAll(promise.name, " ", "-"), func(t *testing.T) {

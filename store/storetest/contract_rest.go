@@ -256,3 +256,41 @@ func clockRuns(t *testing.T, b Backend) {
 		t.Errorf("20 ms took %v", d)
 	}
 }
+
+// announcements: in order, to all who listen for the name, until they stop.
+func announcements(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	heard := make(chan string, 100)
+	var stops []func()
+	for _, who := range []string{"a", "b"} {
+		stop, err := b.Signals.Listen("local", func(value []byte) { heard <- who + string(value) })
+		mustNot(t, err)
+		stops = append(stops, stop)
+	}
+	mustNot(t, b.Signals.Announce("prod", []byte("0")))
+	mustNot(t, b.Signals.Announce("local", []byte("1")))
+	mustNot(t, b.Signals.Announce("local", []byte("2")))
+	got := map[byte]string{}
+	for range 4 {
+		select {
+		case h := <-heard:
+			got[h[0]] += h[1:]
+		case <-ctx.Done():
+			t.Fatalf("heard %v", got)
+		}
+	}
+	if got['a'] != "12" || got['b'] != "12" {
+		t.Errorf("heard %v", got)
+	}
+	stops[0]()
+	mustNot(t, b.Signals.Announce("local", []byte("3")))
+	if h := <-heard; h != "b3" {
+		t.Errorf("heard %s", h)
+	}
+	stops[1]()
+	for _, bad := range []string{"", "a.b", "*", "a b"} {
+		mustBe(t, b.Signals.Announce(bad, nil), store.ErrKey)
+		_, err := b.Signals.Listen(bad, func([]byte) {})
+		mustBe(t, err, store.ErrKey)
+	}
+}

@@ -30,7 +30,7 @@ func memoryBackend(t *testing.T) storetest.Backend {
 	}})
 	t.Cleanup(m.Close)
 	return storetest.Backend{
-		Ledger: m.Ledger, Wakes: m.Wakes, Outcomes: m.Outcomes, Evidence: m.Evidence, Registers: m.Registers, Clock: m.Clock,
+		Ledger: m.Ledger, Wakes: m.Wakes, Outcomes: m.Outcomes, Evidence: m.Evidence, Registers: m.Registers, Signals: m.Signals, Clock: m.Clock,
 		Due: func(ctx context.Context) (storetest.Due, error) {
 			select {
 			case d := <-due:
