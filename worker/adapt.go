@@ -46,6 +46,8 @@ type Line struct {
 }
 
 const (
+	// leastShare is as far as a budget is cut: from there it is whole again within
+	// half a minute. A limit that is ten times too high has to be set right.
 	leastShare  = 0.1
 	growEvery   = 2500 * time.Millisecond // between two steps of growth
 	nearCeiling = 0.98
@@ -108,12 +110,18 @@ func (l Line) queues(now time.Time) bool {
 // for them four times a second.
 const clump = 500 * time.Millisecond
 
+// endSlow ends what RateLimit headers asked for when its time is over, and
+// reports whether it was.
+func (l *Line) endSlow(now time.Time) bool {
+	if l.SlowUntil.IsZero() || now.Before(l.SlowUntil) {
+		return false
+	}
+	l.SlowRate, l.SlowUntil = 0, time.Time{}
+	return true
+}
+
 // grow lets the share grow as far as the time since its last change allows.
 func (l *Line) grow(now time.Time) {
-	if !l.SlowUntil.IsZero() && !now.Before(l.SlowUntil) {
-		l.SlowRate, l.SlowUntil = 0, time.Time{}
-		l.near(now)
-	}
 	for l.Share < 1 {
 		target := min(1, nearCeiling*l.Ceiling)
 		settled := l.Raises == 0 && l.Share >= 0.99*target
@@ -211,6 +219,7 @@ func (l *Line) set(now time.Time, b Budget) {
 }
 
 // forget forgets what answers have taught.
-func (l *Line) forget() {
+func (l *Line) forget(now time.Time) {
 	*l = Line{Budget: l.Budget, Next: l.Next, Share: 1}
+	l.near(now)
 }

@@ -10,11 +10,6 @@ import (
 	"rescreen/apiclient"
 )
 
-// permitPatience is how long a step waits for a permit to create, or to use
-// the one it has: it holds a slot meanwhile, and fetches must not starve behind
-// creates.
-const permitPatience = 3 * time.Second
-
 // reserve takes a permit to create unless the step came with one. It gives up
 // after a while. A create needs a slot of its kind besides.
 func (s *step) reserve() error {
@@ -25,7 +20,7 @@ func (s *step) reserve() error {
 	if !s.mayCreate() {
 		return errNoPermit
 	}
-	ctx, cancel := context.WithTimeoutCause(s.stop, permitPatience, errNoPermit)
+	ctx, cancel := context.WithTimeoutCause(s.stop, s.limiter.patience(), errNoPermit)
 	defer cancel()
 	got, err := s.limiter.reserve(ctx, again, 1)
 	if s.stop.Err() != nil {
@@ -80,7 +75,7 @@ var errLateClaim = errors.New("paused between intent and call")
 // that is looked at last.
 func (s *step) admitCreate(claimEnds time.Time) apiclient.Admit {
 	return func(context.Context) error {
-		ctx, cancel := context.WithTimeoutCause(s.stop, permitPatience, errNoPermit)
+		ctx, cancel := context.WithTimeoutCause(s.stop, s.limiter.patience(), errNoPermit)
 		defer cancel()
 		if err := s.letOut(ctx, call{class: Create, permit: s.takePermit()}); err != nil {
 			return err

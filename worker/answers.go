@@ -40,6 +40,7 @@ type Answer struct {
 	Class      Class
 	Verdict    Verdict
 	Sent       time.Time     // server's time
+	Heard      time.Time     // when its end was heard, server's time
 	RetryAfter time.Duration // 0: the API did not say
 	Rate       float64       // of Slowed: calls per second that the quota lasts for
 	Lasts      time.Duration // of Slowed: until there is a new quota
@@ -66,7 +67,7 @@ func answerOf(c Class, sent time.Time, err error) Answer {
 	case apiclient.Denied:
 		a.Verdict = Denied
 	case apiclient.Misconfigured:
-		// Of a poll or fetch it is about this session's link.
+		// Of a fetch it is about this session's link.
 		if c == Create || c == Poll {
 			a.Verdict = Denied
 		}
@@ -205,7 +206,7 @@ func (l *Limits) answered(ok lineTimes) {
 		l.Doubt = Doubt{}
 	}
 	if ok.requests.After(l.SilentSince) {
-		l.SilentSince = time.Time{}
+		l.SilentSince, l.SilentProbe = time.Time{}, time.Time{}
 	}
 }
 

@@ -89,7 +89,7 @@ func (s *step) createAgain(ctx context.Context, rec Record, seq uint64) error {
 func (s *step) createLater(ctx context.Context, rec Record, seq uint64, why error) error {
 	var closed *ClosedError
 	now := s.clock.Now()
-	at := now.Add(permitPatience)
+	at := now.Add(s.limiter.patience())
 	switch {
 	case errors.As(why, &closed):
 		at = closed.Until
@@ -202,7 +202,11 @@ func (s *step) orphaned(ctx context.Context, id apiclient.SessionID) error {
 // notCreated queues the job again: the call provably created nothing.
 func (s *step) notCreated(ctx context.Context, rec Record, seq uint64, why error) error {
 	now := s.clock.Now()
-	at := later(s.shutUntil, now.Add(s.plan.Delay(s.key.String(), rec.NotCreated)))
+	tries := rec.NotCreated
+	if notLetOut(why) {
+		tries = 0 // nothing was tried
+	}
+	at := later(s.shutUntil, now.Add(s.plan.Delay(s.key.String(), tries)))
 	var closed *ClosedError
 	if errors.As(why, &closed) {
 		at = later(at, closed.Until)
@@ -214,7 +218,9 @@ func (s *step) notCreated(ctx context.Context, rec Record, seq uint64, why error
 		s.log().Info("session not created, tried again later", zap.Error(why), zap.Time("at", at))
 	}
 	queued := rec.queueAgain(now, at)
-	queued.NotCreated++
+	if !notLetOut(why) {
+		queued.NotCreated++
+	}
 	seq, err := s.commit(ctx, rec, queued, seq)
 	if errors.Is(err, errMoved) {
 		return s.fromRecord(ctx, nil)

@@ -128,7 +128,9 @@ func (d *dispatcher) jobsRush(ctx context.Context, backlog *backlog) error {
 	n := 1 + d.slots.more(starting, len(permits)-1)
 	d.limiter.giveBack(permits[n:]...)
 	permits = permits[:n]
+	d.creations.Add(int64(n)) // they count as under way until they are given back
 	defer func() {
+		d.creations.Add(-int64(len(permits)))
 		d.slots.release(starting, len(permits))
 		d.limiter.giveBack(permits...)
 	}()
@@ -137,6 +139,7 @@ func (d *dispatcher) jobsRush(ctx context.Context, backlog *backlog) error {
 		for _, msg := range got {
 			d.start(msg, starting, &permits[0])
 			permits = permits[1:]
+			d.creations.Add(-1) // the step counts now
 		}
 		backlog.took(share, got)
 		if err != nil {

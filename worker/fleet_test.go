@@ -154,3 +154,50 @@ func TestResultThatPerishesIsHeldUntilTheStoreIsBack(t *testing.T) {
 		}
 	})
 }
+
+// A job that ends on calls without an answer leaves the fleet able to create.
+func TestSilenceOfTheLastCallStopsNobody(t *testing.T) {
+	cut := amlsim.Fault{Call: amlsim.CallReport, When: amlsim.When{Until: 30 * time.Minute}, Do: amlsim.Action{Kind: amlsim.ActTruncate, Bytes: 200}}
+	inWorld(t, amlsim.Config{ReadyAfter: amlsim.Fixed(time.Second), Faults: []amlsim.Fault{cut}}, func(w *world) {
+		first, second := person(1, true), person(2, false)
+		w.submit(first)
+		defer w.launch("w").stop()
+		w.result(30*time.Minute, first)
+		time.Sleep(10 * time.Minute)
+		w.submit(second)
+		w.result(5*time.Minute, second)
+	})
+}
+
+// A session whose deadline passes while no call may go out is asked once more.
+func TestClosedGateFailsNoSession(t *testing.T) {
+	throttle := amlsim.Fault{Call: amlsim.CallSession, When: amlsim.When{Until: 5 * time.Minute}, Do: amlsim.Action{Kind: amlsim.ActStatus, Status: 429, RetryAfter: time.Minute}}
+	inWorld(t, amlsim.Config{ReadyAfter: amlsim.Fixed(time.Minute), Faults: []amlsim.Fault{throttle}}, func(w *world) {
+		w.cfg.SessionDeadline = 3 * time.Minute
+		jobs := people(10)
+		w.submit(jobs...)
+		defer w.launch("w").stop()
+		for id, e := range w.outcomes(20*time.Minute, jobs...) {
+			if _, err := e.Result(); err != nil {
+				t.Errorf("%s failed", id)
+			}
+		}
+	})
+}
+
+// Sessions past their deadline whose polls are kept back make no storm of their own.
+func TestPollsKeptBackDoNotSpin(t *testing.T) {
+	silence := amlsim.Fault{Call: amlsim.CallSession, Do: amlsim.Action{Kind: amlsim.ActStatus, Status: 500}}
+	inWorld(t, amlsim.Config{Faults: []amlsim.Fault{silence}}, func(w *world) {
+		w.cfg.SessionDeadline = 2 * time.Minute
+		w.submit(people(100)...)
+		l := w.launch("w")
+		defer l.stop()
+		time.Sleep(5 * time.Minute)
+		before := l.worker.Stats().Acked
+		time.Sleep(time.Minute)
+		if steps := l.worker.Stats().Acked - before; steps > 100*4 {
+			t.Errorf("%d steps in a minute for 100 sessions", steps)
+		}
+	})
+}

@@ -33,8 +33,8 @@ type limiter struct {
 	heard     []Answer    // that the record does not know yet
 	ok        lineTimes
 	used      Tally     // since the last lease
-	tries     int       // since the last lease
 	shut      Gate      // of this worker alone
+	reload    bool      // the record is to be read, whether or not anybody waits
 	away      time.Time // since when the record cannot be reached; zero: it can
 	safe      Line      // what may be used meanwhile to save results
 }
@@ -45,7 +45,7 @@ type limiterConfig struct {
 	by       string // this worker's id
 	first    Limits // the limits of a fleet that has none yet
 	lifetime time.Duration
-	creating func() int                         // fresh creations under way in this worker
+	creating func() int                         // creations under way in this worker
 	open     func(context.Context) (int, error) // sessions open in the fleet
 
 	registers Registers
@@ -88,12 +88,12 @@ func departureOf(c Class) need {
 
 // An ask is one caller who waits.
 type ask struct {
-	need   need
-	limit  int
-	urgent bool        // what it is for is about to perish
-	got    []time.Time // departures, at most limit
-	err    error
-	done   chan struct{} // closed when one of the two is set
+	need  need
+	limit int
+	until time.Time   // when what it is for may perish; zero: it does not
+	got   []time.Time // departures, at most limit
+	err   error
+	done  chan struct{} // closed when one of the two is set
 }
 
 func (a *ask) settle(got []time.Time, err error) {
@@ -148,12 +148,17 @@ func (l *limiter) giveBack(permits ...permit) {
 func (l *limiter) takeSpare(limit int) []permit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.clock.Now()
-	l.spare = slices.DeleteFunc(l.spare, func(p permit) bool { return now.After(p.dies) })
-	n := min(limit, len(l.spare))
+	n := min(limit, l.spares(l.clock.Now()))
 	p := slices.Clone(l.spare[:n])
 	l.spare = l.spare[n:]
 	return p
+}
+
+// spares forgets the spare permits that have died and counts the others. The
+// mutex is held.
+func (l *limiter) spares(now time.Time) int {
+	l.spare = slices.DeleteFunc(l.spare, func(p permit) bool { return now.After(p.dies) })
+	return len(l.spare)
 }
 
 // admit waits until the call may go out, and counts it as gone. It is asked
@@ -174,8 +179,10 @@ func (l *limiter) admit(ctx context.Context, c call) error {
 }
 
 func (l *limiter) urgent(c call) bool {
-	return !c.until.IsZero() && c.until.Sub(l.clock.Now()) < urgentBelow
+	return perishes(c.until, l.clock.Now())
 }
+
+func perishes(until, now time.Time) bool { return !until.IsZero() && until.Sub(now) < urgentBelow }
 
 // depart waits for the call's departure time. What wakes up too late for it
 // asks for another one.
@@ -186,7 +193,7 @@ func (l *limiter) depart(ctx context.Context, c call) error {
 				return err
 			}
 		}
-		got, err := l.wait(ctx, &ask{need: departureOf(c.class), limit: 1, urgent: c.class == Fetch && l.urgent(c)})
+		got, err := l.wait(ctx, &ask{need: departureOf(c.class), limit: 1, until: c.until})
 		if err != nil {
 			return err
 		}
@@ -249,14 +256,20 @@ func (l *limiter) use(c Class, now time.Time) bool {
 	return true
 }
 
-// closed returns a *ClosedError while the gate is closed.
+// closed returns a *ClosedError while the gate is closed. It may be opened early
+// by a person: what is known of it is read again.
 func (l *limiter) closed() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if g := l.gate(); l.clock.Now().Before(g.Until) {
-		return &ClosedError{Until: g.Until, Why: g.Why}
+	g := l.gate()
+	if !l.clock.Now().Before(g.Until) {
+		return nil
 	}
-	return nil
+	if time.Since(l.loaded) >= reloadEvery {
+		l.reload = true
+		l.look()
+	}
+	return &ClosedError{Until: g.Until, Why: g.Why}
 }
 
 // gate is the one that opens last, the fleet's or this worker's own. The
@@ -276,6 +289,17 @@ func (l *limiter) life(c Class) time.Duration {
 		return l.limits.Create.life()
 	}
 	return l.limits.Requests.life()
+}
+
+// patience is how long a step waits for a permit to create, or to use the one it
+// has: it holds a slot meanwhile, and fetches must not starve behind creates.
+// A slow budget takes longer, as far as the claim of a creation allows.
+func (l *limiter) patience() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	const atLeast, atMost = 3 * time.Second, 9 * time.Second
+	now := l.clock.Now()
+	return min(max(2*l.limits.Create.spacing(now), 2*l.limits.Requests.spacing(now), atLeast), atMost)
 }
 
 // mayHold is how many messages this worker should have taken whose calls wait
@@ -331,25 +355,42 @@ func (l *limiter) look() {
 // message.
 func (l *limiter) hear(a Answer) (until time.Time) {
 	now := l.clock.Now()
+	a.Heard = now
+	gate := l.take(a, now)
+	if gate.Until.IsZero() {
+		return time.Time{}
+	}
+	if a.Verdict != Denied && a.Verdict != NoLogin { // those may be this worker's alone
+		l.announce(gate)
+	}
+	return gate.Until
+}
+
+// take is hear without the announcement. It returns the closing, if any.
+func (l *limiter) take(a Answer, now time.Time) (closes Gate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	closing := a.closing(l.shut.Pauses)
 	switch a.Verdict {
 	case Answered:
 		l.shut.Pauses = 0
+		news := !l.limits.SilentSince.IsZero()
 		if a.Class == Create {
 			l.ok.create = later(l.ok.create, a.Sent)
+			news = l.limits.Doubt.Unknowns > 0
 		} else {
 			l.ok.requests = later(l.ok.requests, a.Sent)
 		}
-		if l.limits.Doubt.Unknowns == 0 && l.limits.SilentSince.IsZero() {
-			return time.Time{} // the record learns of it with the next lease
+		if !news {
+			return Gate{} // the record learns of it with the next lease
 		}
 	case NoLogin:
-		l.shut.Pauses++
+		if !now.Before(l.shut.Until) { // else the same trouble
+			l.shut.Pauses++
+		}
 	case Silent:
 		if !l.limits.SilentSince.IsZero() {
-			return time.Time{}
+			return Gate{}
 		}
 	case Slowed:
 		line := l.limits.Requests
@@ -357,27 +398,31 @@ func (l *limiter) hear(a Answer) (until time.Time) {
 			line = l.limits.Create
 		}
 		if !line.slow(now, a.Rate, now.Add(a.Lasts)) {
-			return time.Time{}
+			return Gate{}
 		}
 	case Unsent:
 		if a.Class != Create || !l.limits.Doubt.Out {
-			return time.Time{}
+			return Gate{}
 		}
 	}
 	if closing > 0 {
-		until = now.Add(closing)
-		if until.After(l.shut.Until) {
-			l.shut.Until, l.shut.Why, l.shut.By, l.shut.At = until, a.Verdict, l.by, now
-		}
-		if a.Verdict != Denied && a.Verdict != NoLogin {
-			l.announce(Gate{Until: until, Why: a.Verdict, By: l.by})
-		}
+		closes = Gate{Until: now.Add(closing), Why: a.Verdict, By: l.by, At: now}
+		l.shutUntil(closes)
 	}
 	if len(l.heard) < maxHeard {
 		l.heard = append(l.heard, a)
 	}
 	l.look()
-	return until
+	return closes
+}
+
+// shutUntil closes this worker's own gate, unless it is closed for longer. The
+// mutex is held.
+func (l *limiter) shutUntil(g Gate) {
+	if g.Until.After(l.shut.Until) {
+		g.Pauses = l.shut.Pauses
+		l.shut = g
+	}
 }
 
 // maxHeard bounds what is kept for a record that cannot be reached.

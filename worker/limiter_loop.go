@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -68,7 +67,7 @@ func (l *limiter) run(ctx context.Context) {
 // turn does what can be done now, with at most one write, and returns when
 // there will be more to do.
 func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
-	if l.wanted() && l.old() {
+	if l.takeReload() || l.wanted() && l.old() {
 		if err := l.load(ctx); err != nil {
 			return 0, err
 		}
@@ -78,7 +77,7 @@ func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
 		return never, nil
 	}
 	next, got := t.lease()
-	if t.pointless(got) {
+	if t.pointless(next, got) {
 		return t.nextLook(next), nil
 	}
 	again := l.contended
@@ -95,7 +94,7 @@ func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if again || prepared {
-		if next, got = t.lease(); t.pointless(got) {
+		if next, got = t.lease(); t.pointless(next, got) {
 			return t.nextLook(next), nil
 		}
 	}
@@ -142,7 +141,7 @@ func (l *limiter) begin() (turn, bool) {
 	if w.fresh > 0 {
 		w.fresh = max(w.fresh, l.creates.expected(t.now))
 	}
-	w.creating = l.creating()
+	w.creating = l.creating() + l.spares(t.now)
 	t.want = w
 	return t, w.first+w.polls+w.again+w.fresh+len(t.heard) > 0
 }
@@ -172,7 +171,7 @@ func (l *limiter) refuse(n need, until time.Time, why Verdict) {
 func (t turn) lease() (Limits, grant) {
 	next := t.limits
 	for _, a := range t.heard {
-		next.hear(t.now, a, t.want.by)
+		next.hear(a.Heard, a, t.want.by)
 	}
 	return next.try(t.now, t.wanted())
 }
@@ -187,8 +186,8 @@ func (t turn) wanted() want {
 }
 
 // pointless reports whether there is nothing worth a write.
-func (t turn) pointless(got grant) bool {
-	return got.empty() && len(t.heard) == 0 && t.want.counted < 0 && !t.healing && !t.limits.farAhead(t.now) &&
+func (t turn) pointless(next Limits, got grant) bool {
+	return got.empty() && len(t.heard) == 0 && t.want.counted < 0 && !t.healing && !next.farAhead(t.now) &&
 		!(t.want.fresh > 0 && t.limits.countDue(t.now) && !t.now.Before(later(t.shut, t.limits.Gate.Until)))
 }
 
@@ -207,8 +206,8 @@ func (t turn) nextLook(l Limits) time.Duration {
 		next = min(next, l.Requests.lead(t.now)-pollAhead/2+rand.N(pollAhead/4))
 	}
 	if t.want.again+t.want.fresh > 0 {
-		d := max(l.Create.lead(t.now)-createAhead/2+rand.N(createAhead/4), l.createsWait(t.now, t.want.lifetime))
-		if t.want.again == 0 && l.room() <= 0 {
+		d := max(l.Create.lead(t.now)-createAhead/2+rand.N(createAhead/4), l.createsWait(t.now))
+		if t.want.again == 0 && (l.room() <= 0 || l.starved(t.now, t.want.lifetime)) {
 			d = max(d, l.Open.At.Add(countEvery).Sub(t.now)+rand.N(countEvery/4))
 		}
 		next = min(next, d)
@@ -220,13 +219,16 @@ func (t turn) nextLook(l Limits) time.Duration {
 // changed anything.
 func (l *limiter) prepare(ctx context.Context, t *turn) (changed bool, err error) {
 	if t.want.fresh > 0 && t.limits.countDue(t.now) {
-		n, err := l.open(ctx)
-		if err != nil {
-			return false, err
+		counting, cancel := context.WithTimeout(ctx, turnTimeout)
+		n, err := l.open(counting)
+		cancel()
+		if err != nil { // calls go on without new jobs
+			l.log.Warn("open sessions cannot be counted", zap.Error(err))
+			n, t.want.fresh = -1, 0
 		}
 		t.want.counted, changed = n, true
 	}
-	if t.limits.farAhead(t.now) {
+	if t.limits.refresh(t.now); t.limits.farAhead(t.now) {
 		// No lease reaches so far, unless a clock is wrong: first of all ours.
 		if err := l.clock.Refresh(ctx); err != nil {
 			return false, fmt.Errorf("read the server's clock: %w", err)
@@ -246,6 +248,15 @@ func (l *limiter) wanted() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.heard) > 0 || slices.ContainsFunc(l.waiting[:], func(w []*ask) bool { return len(w) > 0 })
+}
+
+// takeReload reports whether the record is to be read in any case.
+func (l *limiter) takeReload() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	reload := l.reload
+	l.reload = false
+	return reload && l.seq > 0
 }
 
 // old reports whether the record was read too long ago, or never.
@@ -296,13 +307,14 @@ func (l *limiter) learn(limits Limits, seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.contended = seq != l.seq
-	if l.seq > 0 && limits.Revision != l.limits.Revision {
+	changed := limits.Revision != l.limits.Revision || !limits.SetAt.Equal(l.limits.SetAt)
+	if l.seq > 0 && changed {
 		l.log.Info("limits have changed", limits.fields()...)
 	}
 	if l.seq == 0 && limits.differs(l.first) {
 		l.log.Warn("the fleet's limits are not those of this worker's settings, and count: change them with rescreen limits set", limits.fields()...)
 	}
-	if l.seq == 0 || limits.Revision != l.limits.Revision {
+	if l.seq == 0 || changed {
 		l.warnOfBursts(limits)
 	}
 	l.limits, l.seq, l.loaded = limits, seq, time.Now()
@@ -397,105 +409,4 @@ func (l *limiter) hand(n need, at []time.Time) []time.Time {
 		at = at[some:]
 	}
 	return at
-}
-
-// reached ends a time in which the record could not be reached. The mutex is held.
-func (l *limiter) reached() {
-	if !l.away.IsZero() {
-		l.log.Info("limits can be reached again", zap.Duration("after", time.Since(l.away)))
-		l.away = time.Time{}
-	}
-}
-
-// trouble handles a turn that could not reach the record, and returns when to
-// try again. What was leased runs out, and nothing is created. Fetches of
-// results that are about to perish go on at a safe share of what was in effect:
-// half of it, divided by the workers that were seen in the last two minutes.
-func (l *limiter) trouble(ctx context.Context, err error) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ctx.Err() != nil {
-		return never
-	}
-	now := l.clock.Now()
-	if l.away.IsZero() {
-		l.away = time.Now()
-		l.log.Warn("limits cannot be reached: nothing is created, and only what is about to perish is fetched", zap.Error(err))
-		share := l.limits.Requests.Effective(now) / 2 / float64(max(1, len(l.limits.Workers)))
-		l.safe = newLine(Budget{Rate: max(share, minRate), Burst: 1})
-	}
-	urgent := slices.ContainsFunc(l.waiting[callFetch], func(a *ask) bool { return a.urgent })
-	if g := l.gate(); urgent && l.seq > 0 && !now.Before(g.Until) {
-		l.serveUrgent(now)
-	}
-	return awayPause + rand.N(awayPause)
-}
-
-func (l *limiter) serveUrgent(now time.Time) {
-	var rest []*ask
-	for _, a := range l.waiting[callFetch] {
-		var at []time.Time
-		if a.urgent {
-			at = l.safe.book(now, 1, awayPause, l.safe.spacing(now))
-		}
-		if len(at) == 0 {
-			rest = append(rest, a)
-			continue
-		}
-		a.settle(at, nil)
-	}
-	l.waiting[callFetch] = rest
-}
-
-// An announcement tells the other workers that the record has changed, or is
-// about to. It is a hint: what counts is the record.
-type announcement struct {
-	Gate   *Gate `json:"gate,omitempty"`
-	Reopen bool  `json:"reopen,omitempty"` // a person has opened what was closed
-}
-
-// Announcement returns what tells all workers that a person has changed the
-// limits.
-func (c Change) Announcement() []byte {
-	b, _ := json.Marshal(announcement{Reopen: c.Reset}) // a bool always encodes
-	return b
-}
-
-// announce tells the others of a closing. The mutex is held.
-func (l *limiter) announce(g Gate) {
-	b, err := json.Marshal(announcement{Gate: &g})
-	if err == nil {
-		err = l.signals.Announce(l.register, b)
-	}
-	if err != nil {
-		l.log.Debug("closing not announced, the record will tell", zap.Error(err))
-	}
-}
-
-// maxAnnounced bounds a closing that is only announced, like the longest that
-// an answer can ask for.
-const maxAnnounced = 15 * time.Minute
-
-// announced takes in what another worker or a person announces.
-func (l *limiter) announced(data []byte) {
-	var a announcement
-	if json.Unmarshal(data, &a) != nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.loaded = time.Time{}
-	if a.Reopen {
-		l.shut = Gate{}
-	}
-	if a.Gate != nil {
-		now := l.clock.Now()
-		if latest := now.Add(maxAnnounced); a.Gate.Until.After(latest) {
-			a.Gate.Until = latest
-		}
-		if a.Gate.Until.After(l.shut.Until) {
-			l.shut.Until, l.shut.Why, l.shut.By, l.shut.At = a.Gate.Until, a.Gate.Why, a.Gate.By, now
-		}
-	}
-	l.look()
 }

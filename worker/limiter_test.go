@@ -124,6 +124,7 @@ func TestFleetUsesItsBudgetAndNeverMore(t *testing.T) {
 		{"sixteen workers", Budget{50, 10}, Budget{200, 20}, 16, 40 * time.Second / raceFactor, false},
 		{"sixteen that come and go", Budget{50, 10}, Budget{200, 20}, 16, 60 * time.Second / raceFactor, true},
 		{"slow", Budget{0.2, 2}, Budget{1, 2}, 8, 10 * time.Minute, false},
+		{"slow, no burst", Budget{0.2, 1}, Budget{1, 1}, 2, 10 * time.Minute, false},
 		{"fast", Budget{1000, 100}, Budget{5000, 200}, 4, 8 * time.Second, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -475,6 +476,94 @@ func TestRecordTellsWhoDoesWhat(t *testing.T) {
 		got := limits.Workers["w"].LastMinute(l.store.Clock.Now())
 		if got.UsedCreates < 290 || got.UsedCreates > 300 || got.UsedRequests != got.UsedCreates || got.LeasedCreates < got.UsedCreates || got.Tries == 0 {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A person who opens the gate early opens it for a worker that only polls, too.
+func TestReopenedGateIsNoticedWithoutAnybodyWaiting(t *testing.T) {
+	for _, announced := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLimiters(t, Budget{50, 10}, Budget{200, 20})
+			first, stop := l.run("first", 0)
+			defer stop()
+			lim, stop := l.run("second", 0)
+			defer stop()
+			for _, l := range []*limiter{first, lim} {
+				if err := l.admit(t.Context(), call{class: Poll}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			first.hear(Answer{Class: Poll, Verdict: Throttled, Sent: time.Now(), RetryAfter: 10 * time.Minute})
+			time.Sleep(2 * time.Second)
+			if lim.closed() == nil {
+				t.Fatal("not closed")
+			}
+			name, change := LimitsRegister("local"), Change{Reset: true}
+			value, seq, err := l.store.Registers.Load(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			limits, err := DecodeLimits(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if value, err = limits.Set(time.Now(), change, "kari").Encode(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.store.Registers.Commit(t.Context(), name, value, seq); err != nil {
+				t.Fatal(err)
+			}
+			if announced {
+				_ = l.store.Signals.Announce(name, change.Announcement())
+			} else {
+				lim.announced([]byte(`{"reopen":true}`)) // its own gate, which only an announcement opens
+				lim.mu.Lock()
+				lim.reload = false
+				lim.mu.Unlock()
+			}
+			for range 4 { // what the loop of a worker that only polls does
+				time.Sleep(500 * time.Millisecond)
+				if lim.closed() == nil {
+					return
+				}
+			}
+			t.Errorf("announced %v: still closed after two seconds", announced)
+		})
+	}
+}
+
+// A closing counts from when it was heard, not from when it could be written.
+func TestClosingCountsFromWhenItWasHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiters(t, Budget{50, 10}, Budget{200, 20})
+		lim, stop := l.run("w", 0)
+		defer stop()
+		if err := lim.admit(t.Context(), call{class: Poll}); err != nil {
+			t.Fatal(err)
+		}
+		l.store.SetFault(func(string, string) storetest.Fault { return storetest.Fault{Kind: storetest.Lost} })
+		lim.hear(Answer{Class: Poll, Verdict: Throttled, Sent: time.Now(), RetryAfter: time.Minute})
+		time.Sleep(5 * time.Minute)
+		l.store.SetFault(nil)
+		began := time.Now()
+		if err := lim.admit(t.Context(), call{class: Poll}); err != nil || time.Since(began) > 5*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// Several calls that meet the same trouble at login are one trouble.
+func TestOneTroubleAtLoginIsOnePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiters(t, Budget{50, 10}, Budget{200, 20})
+		lim, stop := l.run("w", 0)
+		defer stop()
+		for range 6 {
+			lim.hear(Answer{Class: Poll, Verdict: NoLogin, Sent: time.Now()})
+		}
+		if d := time.Until(lim.shut.Until); d > 2*time.Second {
+			t.Errorf("closed for %v", d)
 		}
 	})
 }

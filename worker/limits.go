@@ -29,8 +29,10 @@ type Limits struct {
 	Gate     Gate  `json:"gate"`
 	Doubt    Doubt `json:"doubt"`
 	// SilentSince is when the first of the polls and fetches was sent that all
-	// went without an answer since.
+	// went without an answer since; SilentProbe when the next creation may go
+	// out although it lasts.
 	SilentSince time.Time        `json:"silent_since,omitzero"`
+	SilentProbe time.Time        `json:"silent_probe,omitzero"`
 	Workers     map[string]Usage `json:"workers,omitempty"` // by worker id
 }
 
@@ -86,8 +88,11 @@ const (
 	// doubtAfter unknown outcomes in a row close creations.
 	doubtAfter = 3
 	// silenceAfter of only unanswered polls and fetches, nothing new is
-	// bought: what is open already might perish.
+	// bought: what is open already might perish. One creation in silenceProbe
+	// goes out all the same, for there may be nothing left to poll that could
+	// be answered.
 	silenceAfter = 5 * time.Minute
+	silenceProbe = time.Minute
 	// callsPerSession is what collecting one session takes: the poll that
 	// finds it ready, the document, the report.
 	callsPerSession = 3
@@ -117,14 +122,17 @@ func NewLimits(create, requests Budget, maxOpen int, by string, now time.Time) L
 	}
 }
 
-// DecodeLimits reads the record. Its error says what cannot be used.
+// ErrLimits is returned for a record that cannot be read as limits.
+var ErrLimits = errors.New("limits cannot be read")
+
+// DecodeLimits reads the record. Its error wraps ErrLimits.
 func DecodeLimits(value []byte) (Limits, error) {
 	var l Limits
 	if err := json.Unmarshal(value, &l); err != nil {
-		return Limits{}, fmt.Errorf("decode limits: %w", err)
+		return Limits{}, fmt.Errorf("%w: %w", ErrLimits, err)
 	}
 	if err := l.Validate(); err != nil {
-		return Limits{}, fmt.Errorf("decode limits: %w", err)
+		return Limits{}, fmt.Errorf("%w: %w", ErrLimits, err)
 	}
 	return l, nil
 }
@@ -169,14 +177,23 @@ type Change struct {
 	Reset bool
 }
 
-// Set returns the limits after a change.
+// noneOf reports whether everything already is as the change wants it.
+func (c Change) noneOf(l Limits) bool {
+	return !c.Reset && (c.Create == nil || *c.Create == l.Create.Budget) &&
+		(c.Requests == nil || *c.Requests == l.Requests.Budget) && (c.MaxOpen == nil || *c.MaxOpen == l.Open.Max)
+}
+
+// Set returns the limits after a change. One that changes nothing is none.
 func (l Limits) Set(now time.Time, c Change, by string) Limits {
+	if c.noneOf(l) {
+		return l
+	}
 	l.Revision++
 	l.SetBy, l.SetAt = by, now
 	if c.Reset {
-		l.Gate, l.Doubt, l.SilentSince = Gate{}, Doubt{}, time.Time{}
-		l.Create.forget()
-		l.Requests.forget()
+		l.Gate, l.Doubt, l.SilentSince, l.SilentProbe = Gate{}, Doubt{}, time.Time{}, time.Time{}
+		l.Create.forget(now)
+		l.Requests.forget(now)
 	}
 	if c.Create != nil {
 		l.Create.set(now, *c.Create)
@@ -188,6 +205,37 @@ func (l Limits) Set(now time.Time, c Change, by string) Limits {
 		l.Open.Max = *c.MaxOpen
 	}
 	return l
+}
+
+// A Hold is a reason why calls, or creations alone, do not go out.
+type Hold struct {
+	Creations bool      // only these
+	Why       string    // in words
+	Until     time.Time // zero: until that changes
+}
+
+// Holds returns every reason why calls, or creations, do not go out now.
+// lifetime is how long the API keeps a result.
+func (l Limits) Holds(now time.Time, lifetime time.Duration) []Hold {
+	var holds []Hold
+	if now.Before(l.Gate.Until) {
+		holds = append(holds, Hold{Why: fmt.Sprintf("%s, seen by %s", l.Gate.Why, l.Gate.By), Until: l.Gate.Until})
+	}
+	create := func(until time.Time, format string, args ...any) {
+		holds = append(holds, Hold{Creations: true, Why: fmt.Sprintf(format, args...), Until: until})
+	}
+	if !l.Doubt.ClosedAt.IsZero() {
+		create(l.Doubt.Until, "%d in a row had an unknown outcome, and may have been billed; one at a time probes", l.Doubt.Unknowns)
+	}
+	switch open := l.Open.Counted + l.Open.Granted; {
+	case l.silent(now):
+		create(l.SilentProbe, "no poll or fetch was answered since %s; one at a time probes", l.SilentSince.UTC().Format(time.DateTime))
+	case l.starved(now, lifetime):
+		create(time.Time{}, "%d sessions are open, more than could be fetched in time at this rate of calls", open)
+	case l.room() <= 0 && !l.Open.At.IsZero():
+		create(time.Time{}, "%d sessions are open or under way, %d are allowed", open+l.Open.Busy, l.Open.Max)
+	}
+	return holds
 }
 
 // A want is what a worker asks of the limits.
@@ -222,8 +270,7 @@ func (l Limits) try(now time.Time, w want) (Limits, grant) {
 	var g grant
 	l.Create.OK, l.Requests.OK = later(l.Create.OK, w.ok.create), later(l.Requests.OK, w.ok.requests)
 	l.answered(w.ok)
-	l.Create.grow(now)
-	l.Requests.grow(now)
+	l.refresh(now)
 	if w.counted >= 0 {
 		l.count(now, w)
 	}
@@ -238,39 +285,54 @@ func (l Limits) try(now time.Time, w want) (Limits, grant) {
 	return l, g
 }
 
-// lease is try, with a note of who leased what.
-func (l Limits) lease(now time.Time, w want) (Limits, grant) {
-	l, g := l.try(now, w)
-	l.note(now, w, g)
-	return l, g
-}
-
 // leaseCreates leases creations, those of jobs that have waited first.
 func (l *Limits) leaseCreates(now time.Time, w want) (again, fresh []time.Time) {
-	if l.createsWait(now, w.lifetime) > 0 {
+	if l.createsWait(now) > 0 {
 		return nil, nil
 	}
-	room := l.room()
-	n := w.again + max(0, min(w.fresh, room))
-	if probing := !l.Doubt.ClosedAt.IsZero(); probing && n > 0 {
-		n = 1
-		l.Doubt.Until, l.Doubt.Out = now.Add(CreateClaim), true
+	n := w.again
+	if !l.starved(now, w.lifetime) {
+		n += max(0, min(w.fresh, l.room()))
+	}
+	doubtful, silent := !l.Doubt.ClosedAt.IsZero(), l.silent(now)
+	if doubtful || silent {
+		n = min(n, 1)
 	}
 	booked := l.Create.book(now, n, createAhead, l.createSpacing(now))
+	if len(booked) > 0 && doubtful {
+		l.Doubt.Until, l.Doubt.Out = now.Add(CreateClaim), true
+	}
+	if len(booked) > 0 && silent {
+		l.SilentProbe = now.Add(silenceProbe)
+	}
 	again = booked[:min(w.again, len(booked))]
 	fresh = booked[len(again):]
 	l.Open.Granted += len(fresh)
 	return again, fresh
 }
 
+// refresh lets pass what has an end.
+func (l *Limits) refresh(now time.Time) {
+	if l.Create.endSlow(now) || l.Requests.endSlow(now) {
+		l.Create.near(now)
+		l.Requests.near(now)
+	}
+	l.Create.grow(now)
+	l.Requests.grow(now)
+}
+
 // createsWait is for how long no creation may be leased, whosever it is: 0 is
 // not at all. It is near enough, what it waits for is looked at again.
-func (l *Limits) createsWait(now time.Time, lifetime time.Duration) time.Duration {
-	if !l.Doubt.ClosedAt.IsZero() && now.Before(l.Doubt.Until) {
+func (l *Limits) createsWait(now time.Time) time.Duration {
+	switch {
+	case !l.Doubt.ClosedAt.IsZero() && now.Before(l.Doubt.Until):
 		return l.Doubt.Until.Sub(now)
+	case l.silent(now) && now.Before(l.SilentProbe):
+		return l.SilentProbe.Sub(now)
 	}
-	if l.starved(now, lifetime) {
-		return countEvery
+	// In a slow budget a permit would die before there is a departure for it.
+	if life := l.Create.life(); l.Requests.spacing(now) > life && l.Requests.lead(now) > life {
+		return l.Requests.lead(now) - life
 	}
 	if l.Requests.queues(now) {
 		return max(l.Requests.lead(now)/2, pollAhead/2)
@@ -304,14 +366,16 @@ func (l *Limits) callsPerCreate(now time.Time) float64 {
 }
 
 // starved reports whether what is open already could perish before it is
-// fetched: nothing was answered for a while, or there is more of it than half
-// of its lifetime has calls for.
+// fetched: there is more of it than half of its lifetime has calls for. It keeps
+// new jobs back; one that has waited before is open already.
 func (l *Limits) starved(now time.Time, lifetime time.Duration) bool {
-	if !l.SilentSince.IsZero() && now.Sub(l.SilentSince) > silenceAfter {
-		return true
-	}
 	collectable := l.Requests.Effective(now) * (lifetime / 2).Seconds() / callsPerSession
 	return float64(l.Open.Counted+l.Open.Granted) >= max(1, collectable)
+}
+
+// silent reports whether polls and fetches have gone without an answer for long.
+func (l *Limits) silent(now time.Time) bool {
+	return !l.SilentSince.IsZero() && now.Sub(l.SilentSince) > silenceAfter
 }
 
 // room is how many sessions more may be opened.
@@ -344,7 +408,7 @@ func (l *Limits) note(now time.Time, w want, g grant) {
 		workers = make(map[string]Usage)
 	}
 	workers[w.by] = u
-	maps.DeleteFunc(workers, func(_ string, u Usage) bool { return now.Sub(u.Seen) > usageAge })
+	maps.DeleteFunc(workers, func(_ string, u Usage) bool { return now.Sub(u.Seen) > UsageAge })
 	l.Workers = workers
 }
 
@@ -352,7 +416,7 @@ func (l *Limits) note(now time.Time, w want, g grant) {
 // or a pause after this was noticed, reaches.
 func (l *Limits) farAhead(now time.Time) bool {
 	for _, line := range []*Line{&l.Create, &l.Requests} {
-		reach := max(time.Duration(float64(line.interval())/leastShare), line.spacing(now)) + createAhead + healPause + time.Second
+		reach := max(time.Duration(float64(line.interval())/leastShare), line.spacing(now), l.createSpacing(now)) + createAhead + healPause + time.Second
 		if line.lead(now) > reach {
 			return true
 		}

@@ -12,6 +12,13 @@ import (
 	"rescreen/apiclient"
 )
 
+// lease is try, with a note of who leased what.
+func (l Limits) lease(now time.Time, w want) (Limits, grant) {
+	l, g := l.try(now, w)
+	l.note(now, w, g)
+	return l, g
+}
+
 // fleetModel is the record and workers that lease from it, in no particular
 // order, with what can go wrong: reads that are old, workers that die with
 // what they have leased, clocks that disagree, calls that take their time.
@@ -216,26 +223,61 @@ func TestCreationsGetWhatCallsLeave(t *testing.T) {
 // Nothing is created that could not be fetched inside its lifetime.
 func TestNothingIsCreatedThatWouldPerish(t *testing.T) {
 	m := newFleetModel(Budget{50, 10}, Budget{1, 5})
-	fresh := want{by: "a", fresh: 1, lifetime: 2 * time.Hour}
+	w := want{by: "a", fresh: 1, again: 1, lifetime: 2 * time.Hour}
 	for open, wanted := range map[int]int{0: 1, 1100: 1, 1300: 0} { // an hour of 1/s is 1,200 sessions of three calls
-		w := fresh
 		w.counted = open
-		if _, got := m.limits.lease(m.now, w); len(got.fresh) != wanted {
+		_, got := m.limits.lease(m.now, w)
+		if len(got.fresh) != wanted {
 			t.Errorf("%d open: %d created", open, len(got.fresh))
 		}
+		if len(got.again) != 1 { // it is open already: only creating makes it fewer
+			t.Errorf("%d open: a job that has waited is kept back", open)
+		}
 	}
-	silent := m.limits
-	silent.hear(m.now, Answer{Class: Fetch, Verdict: Silent, Sent: m.now}, "a")
-	fresh.counted = 0
-	if _, got := silent.lease(m.now.Add(4*time.Minute), fresh); len(got.fresh) != 1 {
-		t.Error("nothing created after four minutes of silence")
+}
+
+// Silence keeps creations back, but for one a minute: there may be nothing left
+// that could be answered.
+func TestSilenceKeepsCreationsBackButOne(t *testing.T) {
+	m := newFleetModel(Budget{50, 10}, Budget{200, 20})
+	l := m.limits
+	l.hear(m.now, Answer{Class: Fetch, Verdict: Silent, Sent: m.now}, "a")
+	created := func(after time.Duration) int {
+		var got grant
+		l, got = l.lease(m.now.Add(after), want{by: "a", fresh: 5, lifetime: 2 * time.Hour})
+		return len(got.fresh)
 	}
-	if _, got := silent.lease(m.now.Add(6*time.Minute), fresh); len(got.fresh) != 0 {
-		t.Error("created after six minutes of silence")
+	minute := time.Minute
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{4 * minute, 5}, {6 * minute, 1}, {6*minute + time.Second, 0}, {7*minute - time.Second, 0}, {7*minute + time.Second, 1}} {
+		if got := created(c.after); got != c.want {
+			t.Errorf("after %v of silence %d created, want %d", c.after, got, c.want)
+		}
 	}
-	silent.hear(m.now.Add(6*time.Minute), Answer{Class: Poll, Verdict: Answered, Sent: m.now.Add(5 * time.Minute)}, "a")
-	if _, got := silent.lease(m.now.Add(6*time.Minute), fresh); len(got.fresh) != 1 {
-		t.Error("nothing created after an answer")
+	l.hear(m.now.Add(8*minute), Answer{Class: Poll, Verdict: Answered, Sent: m.now.Add(8 * minute)}, "a")
+	if created(8*minute+time.Second) != 5 {
+		t.Error("kept back after an answer")
+	}
+}
+
+// What slowed departures down for a while leaves none of them far away.
+func TestNoDepartureIsFarAheadAfterAQuota(t *testing.T) {
+	m := newFleetModel(Budget{50, 10}, Budget{200, 20})
+	l := m.limits
+	l.hear(m.now, quotaAnswer(Poll, m.now, 1, time.Minute), "a")
+	l, _ = l.lease(m.now.Add(time.Second), want{by: "a", polls: 5, again: 5, counted: -1})
+	reset := l.Set(m.now.Add(2*time.Second), Change{Reset: true}, "kari")
+	l.refresh(m.now.Add(61 * time.Second))
+	for name, l := range map[string]struct {
+		Limits
+		at time.Duration
+	}{"over": {l, 61 * time.Second}, "reset": {reset, 2 * time.Second}} {
+		now := m.now.Add(l.at)
+		if l.farAhead(now) || l.Requests.lead(now) > time.Second || l.Create.lead(now) > time.Second {
+			t.Errorf("%s: calls in %v, creations in %v", name, l.Requests.lead(now), l.Create.lead(now))
+		}
 	}
 }
 

@@ -138,9 +138,10 @@ func (s *step) parkPoll(ctx context.Context, wk wake, wait time.Duration) error 
 func (s *step) deadline(wk wake) time.Time { return wk.CreatedAt.Add(s.cfg.SessionDeadline) }
 
 // pollFrom parks the next poll for when the upstream opens again, spread so
-// that not all sessions come back in the same second.
+// that not all sessions come back in the same second. A session whose deadline
+// passes meanwhile gets its poll all the same.
 func (s *step) pollFrom(ctx context.Context, wk wake, opens time.Time) error {
-	return s.nextPoll(ctx, wk, opens.Sub(s.clock.Now())+s.plan.Delay(s.key.String(), 0))
+	return s.park(ctx, wk, later(opens, s.clock.Now()).Add(s.plan.Delay(s.key.String(), 0)))
 }
 
 // heldBack parks the poll of a step whose call was not let out.
@@ -149,7 +150,7 @@ func (s *step) heldBack(ctx context.Context, wk wake, err error) error {
 	if errors.As(err, &closed) {
 		return s.pollFrom(ctx, wk, closed.Until)
 	}
-	return s.parkPoll(ctx, wk, jitter(repeatPause, s.key.String(), wk.Poll))
+	return s.park(ctx, wk, s.clock.Now().Add(jitter(repeatPause, s.key.String(), wk.Poll)))
 }
 
 // complete makes the result: the record says done with what is stored.

@@ -2,13 +2,13 @@ package worker
 
 import "time"
 
-// usageAge is how long a worker that leases nothing stays in the record.
-const usageAge = 2 * time.Minute
+// UsageAge is how long a worker that leases nothing counts as there.
+const UsageAge = 2 * time.Minute
 
 // Usage is what one worker does with the limits.
 type Usage struct {
 	Seen     time.Time `json:"seen"`
-	Creating int       `json:"creating,omitempty"` // fresh creations under way
+	Creating int       `json:"creating,omitempty"` // creations under way
 	// This and Before count what was done in the minute that began at Minute,
 	// and in the one before.
 	Minute time.Time `json:"minute"`

@@ -57,8 +57,12 @@ func (s *Simulator) arrive(r *http.Request, body []byte) *exchange {
 	s.stats.arrived(ex.call, at, s.tokens.serialOf(ex.header.Get("Authorization")))
 	s.countForSession(ex)
 	if ex.call.ofAML() {
+		s.requests.arrived(at)
 		ex.throttled = s.requests.take(at)
-		if ex.throttled == 0 && ex.call == CallCreate {
+	}
+	if ex.call == CallCreate {
+		s.create.arrived(at)
+		if ex.throttled == 0 {
 			ex.throttled = s.create.take(at)
 		}
 	}

@@ -11,7 +11,8 @@ type gcra struct {
 	interval  time.Duration // between calls at the full rate; 0: no limit
 	tolerance time.Duration // how much earlier than that a call may come
 	next      time.Duration // when the next call is due
-	most      time.Duration // the earliest that a call came before its time
+	virtual   time.Duration // when the next call would be due if none were refused
+	most      time.Duration // by how much a call came earlier than that, at most
 }
 
 // newGCRA makes a limit of rate calls per second, burst of them at once.
@@ -24,8 +25,15 @@ func newGCRA(rate float64, burst int) gcra {
 	return gcra{interval: interval, tolerance: interval * time.Duration(burst-1)}
 }
 
-// needed is the burst that would have let every call through so far, those that
-// were refused included. 0: there is no limit.
+// arrived counts a call, whether or not it is let through.
+func (g *gcra) arrived(at time.Duration) {
+	due := max(g.virtual, at)
+	g.most = max(g.most, due-at)
+	g.virtual = due + g.interval
+}
+
+// needed is the burst that would have let every call through that has arrived.
+// 0: there is no limit.
 func (g *gcra) needed() float64 {
 	if g.interval == 0 {
 		return 0
@@ -40,7 +48,6 @@ func (g *gcra) take(at time.Duration) time.Duration {
 		return 0
 	}
 	due := max(g.next, at)
-	g.most = max(g.most, due-at)
 	if wait := due - at - g.tolerance; wait > 0 {
 		return wait
 	}

@@ -46,7 +46,7 @@ type Stats struct {
 	// Early is about calls that came before the time in a Retry-After.
 	Early Early `json:"early"`
 	// Logins tells what was done with each access token, in the order they were
-	// given out, at most MaxLogins of them. Each client process has its own.
+	// given out, at most MaxLogins of them.
 	Logins []Login `json:"logins"`
 	// Faults counts how often each fault acted, by its name or "#" and its place.
 	Faults map[string]int `json:"faults"`
@@ -59,7 +59,8 @@ type Early struct {
 	Latest time.Duration `json:"latest"` // nanoseconds
 }
 
-// Login is what was done with one access token.
+// Login is what was done with one access token. A client that renews its token
+// has several.
 type Login struct {
 	Calls   int `json:"calls"` // of the AML API, creations included
 	Creates int `json:"creates"`
@@ -118,7 +119,7 @@ type ledger struct {
 	calls     map[Call]*CallStats
 	throttled int
 	early     Early
-	shutFrom  time.Duration // when an answer with Retry-After went out, last
+	shutFrom  time.Duration // when the first of the answers with Retry-After went out that are still on
 	shutUntil time.Duration
 	logins    map[uint64]*Login // by serial number of the token
 	creates   peaks

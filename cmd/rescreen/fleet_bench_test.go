@@ -37,13 +37,15 @@ import (
 // Each run takes RESCREEN_FLEET_SECONDS, 60 if that is not set.
 func BenchmarkFleet(b *testing.B) {
 	seconds := 60
-	if n, err := strconv.Atoi(os.Getenv("RESCREEN_FLEET_SECONDS")); err == nil {
-		seconds = n
+	if given := os.Getenv("RESCREEN_FLEET_SECONDS"); given != "" {
+		var err error
+		seconds, err = strconv.Atoi(given)
+		must(b, err)
 	}
 	length := time.Duration(seconds) * time.Second
 	usual := fleetPlan{
 		create: worker.Budget{Rate: 50, Burst: 10}, requests: worker.Budget{Rate: 200, Burst: 20},
-		readyAfter: "1s", latency: "20ms", length: length,
+		readyAfter: "1s", latency: "20ms", length: length, least: 0.97,
 	}
 	for _, n := range []int{1, 4, 16} {
 		plan := usual
@@ -64,6 +66,7 @@ func BenchmarkFleet(b *testing.B) {
 		plan := usual
 		plan.workers, plan.apiCreate, plan.apiRequests = 4, lower.create, lower.requests
 		plan.settle, plan.length = time.Minute, 2*length
+		plan.least, plan.calls = 0.9, lower.requests != usual.requests
 		b.Run(lower.name, func(b *testing.B) { runFleet(b, plan) })
 	}
 	// A minute of trouble; measured from half a minute after its end on.
@@ -93,7 +96,7 @@ func BenchmarkFleet(b *testing.B) {
 	b.Run("fast", func(b *testing.B) { runFleet(b, fast) })
 	slow := usual
 	slow.workers, slow.create, slow.requests = 4, worker.Budget{Rate: 0.2, Burst: 2}, worker.Budget{Rate: 1, Burst: 2}
-	slow.settle = 10 * time.Second
+	slow.settle, slow.least = 10*time.Second, 0.8 // twelve in a minute: one is eight percent
 	b.Run("slow", func(b *testing.B) { runFleet(b, slow) })
 }
 
@@ -106,10 +109,11 @@ type fleetPlan struct {
 	readyAfter, latency    string
 	length                 time.Duration
 	settle                 time.Duration // not measured at the beginning; 0: 5 s
+	least                  float64       // of the limit that must be used, 0 to 1
+	calls                  bool          // the limit that counts is that of all calls
 	churn                  bool          // workers join, leave and are killed, one has a wrong clock
 	profile                bool          // tell what part of a worker's processor time the limits take
 	faults                 string        // script of the simulator
-	doubtful               bool          // creations of unknown outcome are to be expected
 }
 
 // fleet is everything that runs.
@@ -190,6 +194,7 @@ func (f *fleet) command(name string, args ...string) *process {
 	cmd.Env = append(os.Environ(), "CPU_PROFILE="+f.profile())
 	cmd.Stderr = p.log
 	must(f, cmd.Start())
+	f.Cleanup(func() { _ = p.end(os.Kill) })
 	return p
 }
 
@@ -281,16 +286,15 @@ func (f *fleet) run(b *testing.B) {
 		}
 	}
 	time.Sleep(f.plan.settle)
-	first, triesBefore, cpuBefore := f.stats(), f.tries(), f.cpu()
+	first, writesBefore, cpuBefore := f.stats(), f.writes(), f.cpu()
 	ctx, cancel := context.WithTimeout(b.Context(), f.plan.length)
 	defer cancel()
 	if f.plan.churn {
 		f.churn(ctx)
 	}
 	<-ctx.Done()
-	last, tries := f.stats(), f.tries()
-	_ = os.WriteFile("/tmp/w0.log", []byte(f.workers[0].log.String()), 0o600)
-	f.report(b, first, last, tries-triesBefore, f.cpu()-cpuBefore)
+	last, writes := f.stats(), f.writes()
+	f.report(b, first, last, writes-writesBefore, f.cpu()-cpuBefore)
 	if f.plan.profile {
 		b.ReportMetric(f.limiterShare(), "%limiter")
 	}
@@ -331,14 +335,24 @@ func (f *fleet) limits() worker.Limits {
 	return limits
 }
 
-// tries is the sequence of the limits' stream: one for each write.
-func (f *fleet) tries() uint64 {
+// writes is the sequence of the limits' stream: one for each write of the record.
+func (f *fleet) writes() uint64 {
 	f.Helper()
 	stream, err := f.link.JS.Stream(f.Context(), store.LimitsStream)
 	must(f, err)
 	info, err := stream.Info(f.Context())
 	must(f, err)
 	return info.State.LastSeq
+}
+
+// tries is how often workers have tried to write the record in the last minute.
+func (f *fleet) tries() int {
+	f.Helper()
+	l, sum := f.limits(), 0
+	for _, u := range l.Workers {
+		sum += u.LastMinute(time.Now()).Tries
+	}
+	return sum
 }
 
 // cpu is the processor time of the workers that run, in seconds.
@@ -404,13 +418,29 @@ func (f *fleet) report(b *testing.B, first, last amlsim.Stats, leases uint64, cp
 	b.ReportMetric(last.NeededCreateBurst, "createburst")
 	b.ReportMetric(last.NeededRequestBurst, "requestburst")
 	b.ReportMetric(float64(last.Throttled), "429s")
-	b.ReportMetric(100*cpu/seconds, "%cpu")
+	b.ReportMetric(float64(f.tries())/60, "tries/s")
+	if !f.plan.churn { // else of processes that are no more
+		b.ReportMetric(100*cpu/seconds, "%cpu")
+	}
 	b.ReportMetric(float64(last.Throttled-first.Throttled), "429s-late")
 	b.ReportMetric(float64(leases)/seconds, "leases/s")
 	b.ReportMetric(float64(f.failures()), "failures")
 	b.ReportMetric(float64(last.RepeatedPeople), "twice")
 	b.ReportMetric(float64(last.Early.Latest.Milliseconds()), "earlyms")
 	b.ReportMetric(0, "ns/op")
+	share := 100 * float64(created) / (limit * seconds)
+	if f.plan.calls {
+		share = 100 * float64(calls) / (f.plan.apiRequests.Rate * seconds)
+	}
+	if least := 100 * f.plan.least; share < least {
+		b.Errorf("%.1f %% of the limit used, want at least %.0f", share, least)
+	}
+	if n := f.failures(); n > 0 {
+		b.Errorf("%d jobs failed", n)
+	}
+	if f.plan.apiCreate == f.plan.create && f.plan.apiRequests == f.plan.requests && f.plan.faults == "" && last.Throttled > 0 {
+		b.Errorf("the API said 429 %d times", last.Throttled)
+	}
 	var shares []string
 	for _, l := range last.Logins {
 		if l.Creates > 0 {

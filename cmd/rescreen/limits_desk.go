@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"rescreen/store"
@@ -54,7 +55,29 @@ func (d *limitsDesk) environments(ctx context.Context) ([]apiEnv, error) {
 
 var errNoLimits = errors.New("no limits yet")
 
-const firstWorkerHint = "The first worker writes them from its settings; or write them now: rescreen limits set --api-env prod --create-rate 5/s"
+// limitsHint says how an environment gets its first limits.
+func limitsHint(env apiEnv) string {
+	if env == "" {
+		env = "ENVIRONMENT"
+	}
+	return fmt.Sprintf("The first worker that has a job writes them from its settings; or write them now: rescreen limits set --api-env %s --create-rate 5/s", env)
+}
+
+// anewHint says how limits that cannot be read are written anew.
+func anewHint(env apiEnv) string {
+	return fmt.Sprintf("Write them anew, what is not given with its default: rescreen limits set --api-env %s --reset --create-rate … --request-rate …", env)
+}
+
+// readError adds what to do to the error of a read.
+func readError(env apiEnv, err error) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return failedError(fmt.Errorf("%s: %w", env, errNoLimits), limitsHint(env))
+	case errors.Is(err, worker.ErrLimits):
+		return failedError(fmt.Errorf("%s: %w", env, err), anewHint(env))
+	}
+	return fmt.Errorf("%s: %w", env, err)
+}
 
 // only is the environment that is meant.
 func (d *limitsDesk) only(ctx context.Context, given apiEnv) (apiEnv, error) {
@@ -66,14 +89,15 @@ func (d *limitsDesk) only(ctx context.Context, given apiEnv) (apiEnv, error) {
 	case err != nil:
 		return "", err
 	case len(all) == 0:
-		return "", usageError(errNoLimits, firstWorkerHint)
+		return "", failedError(errNoLimits, limitsHint(""))
 	case len(all) > 1:
 		return "", usageError(fmt.Errorf("there are limits of %d environments", len(all)), "Say which with --api-env.")
 	}
 	return all[0], nil
 }
 
-// readAll reads the limits of one environment, or of all that have any.
+// readAll reads the limits of one environment, or of all that have any. What can
+// be read is returned beside the error of what cannot.
 func (d *limitsDesk) readAll(ctx context.Context, given apiEnv) ([]limitsReading, error) {
 	envs := []apiEnv{given}
 	if given == "" {
@@ -81,52 +105,51 @@ func (d *limitsDesk) readAll(ctx context.Context, given apiEnv) ([]limitsReading
 		if envs, err = d.environments(ctx); err != nil {
 			return nil, err
 		}
+		if len(envs) == 0 {
+			return nil, failedError(errNoLimits, limitsHint(""))
+		}
 	}
 	all := []limitsReading{}
+	var failed error
 	for _, env := range envs {
 		l, _, err := d.read(ctx, env)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, failedError(fmt.Errorf("%s: %w", env, errNoLimits), firstWorkerHint)
-		}
 		if err != nil {
-			return nil, failedError(fmt.Errorf("%s: %w", env, err), "Write them anew with: rescreen limits set --reset")
+			failed = readError(env, err)
+			continue
 		}
 		all = append(all, newLimitsReading(env, l, d.store.Clock.Now()))
 	}
-	if len(all) == 0 {
-		return nil, failedError(errNoLimits, firstWorkerHint)
-	}
-	return all, nil
+	return all, failed
 }
 
 // changePatience is how long a change is tried against workers that lease all
 // the while.
-const changePatience = 10 * time.Second
+const (
+	changePatience = 10 * time.Second
+	conflictPause  = 10 * time.Millisecond
+)
+
+// errContended is returned when workers wrote the limits all the time.
+var errContended = errors.New("others wrote the limits all the while, nothing was changed")
 
 // change changes the limits, by compare-and-set like everybody, and announces
 // it. anew says that limits that cannot be read may be replaced.
 func (d *limitsDesk) change(ctx context.Context, env apiEnv, anew bool, what func(worker.Limits) worker.Change, by string) (limitsReading, error) {
-	ctx, cancel := context.WithTimeout(ctx, changePatience)
-	defer cancel()
 	name := worker.LimitsRegister(string(env))
-	for {
+	for began := time.Now(); time.Since(began) < changePatience; {
 		l, seq, err := d.read(ctx, env)
 		now := d.store.Clock.Now()
-		unread := err != nil && seq > 0
-		if errors.Is(err, store.ErrNotFound) || unread && anew {
+		switch {
+		case errors.Is(err, store.ErrNotFound), errors.Is(err, worker.ErrLimits) && anew:
 			c := worker.DefaultConfig()
 			l = worker.NewLimits(c.Create, c.Requests, c.MaxOpen, by, now)
-		} else if err != nil {
-			return limitsReading{}, failedError(err, "Write them anew with: rescreen limits set --reset")
+		case err != nil:
+			return limitsReading{}, readError(env, err)
 		}
 		change := what(l)
 		l = l.Set(now, change, by)
-		if err := l.Validate(); err != nil {
-			return limitsReading{}, usageError(err, "")
-		}
-		if l.Create.Rate > l.Requests.Rate {
-			return limitsReading{}, usageError(fmt.Errorf("%s creations can never be reached: each is a call too, and %s calls are allowed",
-				frequencyText(l.Create.Rate), frequencyText(l.Requests.Rate)), "Change --create-rate and --request-rate together.")
+		if err := checkLimits(l); err != nil {
+			return limitsReading{}, err
 		}
 		value, err := l.Encode()
 		if err != nil {
@@ -134,13 +157,27 @@ func (d *limitsDesk) change(ctx context.Context, env apiEnv, anew bool, what fun
 		}
 		_, err = d.store.Registers.Commit(ctx, name, value, seq)
 		if errors.Is(err, store.ErrConflict) {
+			time.Sleep(rand.N(conflictPause)) // workers lease all the while
 			continue
 		}
 		if err != nil {
-			return limitsReading{}, err
+			return limitsReading{}, failedError(fmt.Errorf("%s: %w", env, err), "The change may have been made; look with: rescreen limits show")
 		}
 		// Lost announcements are no matter: every worker reads the record.
 		_ = d.store.Signals.Announce(name, change.Announcement())
 		return newLimitsReading(env, l, now), nil
 	}
+	return limitsReading{}, failedError(fmt.Errorf("%s: %w", env, errContended), "Try again.")
+}
+
+// checkLimits refuses limits that nobody can keep or reach.
+func checkLimits(l worker.Limits) error {
+	if err := l.Validate(); err != nil {
+		return usageError(err, "See: rescreen limits set --help")
+	}
+	if l.Create.Rate > l.Requests.Rate {
+		return usageError(fmt.Errorf("%s creations can never be reached: each is a call too, and %s calls are allowed",
+			frequencyText(l.Create.Rate), frequencyText(l.Requests.Rate)), "Change --create-rate and --request-rate together.")
+	}
+	return nil
 }
