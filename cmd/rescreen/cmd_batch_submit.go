@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"rescreen/apiclient/nationalid"
 	"rescreen/queue"
@@ -78,8 +80,8 @@ func (c *batchSubmitCmd) Run(ctx context.Context, a *app) error {
 func checkName(found *problems, flag, name string) {
 	const most = 128
 	switch {
-	case len(name) > most || strings.ContainsFunc(name, unicode.IsControl):
-		found.addf(flag, "must be a name of at most %d characters", most)
+	case utf8.RuneCountInString(name) > most || strings.ContainsFunc(name, unicode.IsControl):
+		found.addf(flag, "must be a name of at most %d characters, without line breaks", most)
 	case nationalid.Looks(name):
 		found.addf(flag, "reads as a national identity number, which must not be kept there")
 	}
@@ -94,6 +96,9 @@ func (a *app) person(given string) string {
 		if name, ok := a.getenv(key); ok && !nationalid.Looks(name) {
 			return name
 		}
+	}
+	if who, err := user.Current(); err == nil && who.Username != "" && !nationalid.Looks(who.Username) {
+		return who.Username
 	}
 	return "unknown"
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -39,10 +41,10 @@ func (c *limitsShowCmd) Run(ctx context.Context, a *app) error {
 	}
 	defer link.Close()
 	all, err := desk.readAll(ctx, c.APIEnv)
-	if err != nil {
+	if len(all) == 0 && err != nil {
 		return err
 	}
-	return printLimits(a, all, c.json())
+	return errors.Join(printLimits(a, all, c.json()), err)
 }
 
 // limitsSetCmd changes the limits. Its flags are no settings: what a worker is
@@ -125,86 +127,175 @@ func changedBudget(b worker.Budget, rate *frequency, burst *int) *worker.Budget 
 
 // limitsReading is the limits as they were read.
 type limitsReading struct {
-	APIEnv apiEnv    `json:"api_env"`
-	At     time.Time `json:"at"` // server's time
-	// CreateRate and RequestRate are in effect now, in calls per second.
-	CreateRate  float64       `json:"effective_create_rate"`
-	RequestRate float64       `json:"effective_request_rate"`
-	Limits      worker.Limits `json:"limits"`
+	env    apiEnv
+	at     time.Time // server's time
+	limits worker.Limits
 }
 
 func newLimitsReading(env apiEnv, l worker.Limits, now time.Time) limitsReading {
-	return limitsReading{APIEnv: env, At: now, Limits: l, CreateRate: l.Create.Effective(now), RequestRate: l.Requests.Effective(now)}
+	return limitsReading{env: env, at: now, limits: l}
+}
+
+// limitsView is what --output json prints. Rates are calls per second.
+type limitsView struct {
+	APIEnv   apiEnv    `json:"api_env"`
+	At       time.Time `json:"at"` // server's time
+	Revision int       `json:"revision"`
+	SetBy    string    `json:"set_by"`
+	SetAt    time.Time `json:"set_at"`
+
+	Create   lineView       `json:"create"`
+	Requests lineView       `json:"requests"`
+	Open     openView       `json:"open_sessions"`
+	Holds    []holdView     `json:"holds"` // why calls do not go out; none: they do
+	Workers  []consumerView `json:"workers"`
+}
+
+type lineView struct {
+	Rate             float64 `json:"rate"`
+	Burst            int     `json:"burst"`
+	EffectiveRate    float64 `json:"effective_rate"`
+	LeasedLastMinute int     `json:"leased_last_minute"`
+	UsedLastMinute   int     `json:"used_last_minute"`
+}
+
+type openView struct {
+	Max       int        `json:"max"`
+	Counted   int        `json:"counted"`
+	CountedAt *time.Time `json:"counted_at"`
+}
+
+type holdView struct {
+	Only  string     `json:"only"` // "creations", or "" for all calls
+	Why   string     `json:"why"`
+	Until *time.Time `json:"until"`
+}
+
+type consumerView struct {
+	ID             string    `json:"id"`
+	Seen           time.Time `json:"seen"`
+	Creating       int       `json:"creating"`
+	LeasedCreates  int       `json:"leased_creates_last_minute"`
+	UsedCreates    int       `json:"used_creates_last_minute"`
+	LeasedRequests int       `json:"leased_requests_last_minute"`
+	UsedRequests   int       `json:"used_requests_last_minute"`
+	Tries          int       `json:"write_tries_last_minute"`
+}
+
+// view works the reading out.
+func (r limitsReading) view() limitsView {
+	l := r.limits
+	v := limitsView{
+		APIEnv: r.env, At: r.at, Revision: l.Revision, SetBy: l.SetBy, SetAt: l.SetAt,
+		Create:   lineView{Rate: l.Create.Rate, Burst: l.Create.Burst, EffectiveRate: l.Create.Effective(r.at)},
+		Requests: lineView{Rate: l.Requests.Rate, Burst: l.Requests.Burst, EffectiveRate: l.Requests.Effective(r.at)},
+		Open:     openView{Max: l.Open.Max, Counted: l.Open.Counted, CountedAt: optional(l.Open.At)},
+		Holds:    []holdView{}, Workers: []consumerView{},
+	}
+	for _, h := range l.Holds(r.at, worker.DefaultConfig().ResultLifetime) {
+		only := ""
+		if h.Creations {
+			only = "creations"
+		}
+		v.Holds = append(v.Holds, holdView{Only: only, Why: h.Why, Until: optional(h.Until)})
+	}
+	for _, id := range slices.Sorted(maps.Keys(l.Workers)) {
+		u := l.Workers[id]
+		if r.at.Sub(u.Seen) > worker.UsageAge {
+			continue
+		}
+		t := u.LastMinute(r.at)
+		v.Workers = append(v.Workers, consumerView{
+			ID: id, Seen: u.Seen, Creating: u.Creating, Tries: t.Tries,
+			LeasedCreates: t.LeasedCreates, UsedCreates: t.UsedCreates, LeasedRequests: t.LeasedRequests, UsedRequests: t.UsedRequests,
+		})
+		v.Create.LeasedLastMinute += t.LeasedCreates
+		v.Create.UsedLastMinute += t.UsedCreates
+		v.Requests.LeasedLastMinute += t.LeasedRequests
+		v.Requests.UsedLastMinute += t.UsedRequests
+	}
+	return v
+}
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 func printLimits(a *app, all []limitsReading, asJSON bool) error {
-	if asJSON {
-		return writeJSON(a.stdout, all)
+	views := []limitsView{}
+	for _, r := range all {
+		views = append(views, r.view())
 	}
-	for i, r := range all {
+	if asJSON {
+		return writeJSON(a.stdout, views)
+	}
+	for i, v := range views {
 		if i > 0 {
 			if _, err := fmt.Fprintln(a.stdout); err != nil {
 				return err
 			}
 		}
-		if err := r.print(a, a.colours(a.stdout)); err != nil {
+		if err := v.print(a.stdout, a.colours(a.stdout), all[i].limits); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// print writes the limits for a person.
-func (r limitsReading) print(a *app, paint colours) error {
-	l := r.Limits
-	var sum worker.Tally
-	var rows [][]string
-	for _, id := range slices.Sorted(maps.Keys(l.Workers)) {
-		u := l.Workers[id]
-		t := u.LastMinute(r.At)
-		sum = sum.Plus(t)
-		rows = append(rows, []string{
-			id, ago(r.At.Sub(u.Seen)), number(u.Creating), number(t.LeasedCreates), number(t.UsedCreates),
-			number(t.LeasedRequests), number(t.UsedRequests), number(t.Tries),
-		})
+// print writes the limits for a person: first whether calls go out.
+func (v limitsView) print(out io.Writer, paint colours, l worker.Limits) error {
+	text := fmt.Sprintf("%s  revision %d, set by %s on %s\n", v.APIEnv, v.Revision, v.SetBy, timeText(v.SetAt))
+	if len(v.Holds) == 0 {
+		text += paint.green("open") + "\n"
 	}
-	if _, err := fmt.Fprintf(a.stdout, "%s  revision %d, set by %s on %s\n\n", r.APIEnv, l.Revision, l.SetBy, timeText(l.SetAt)); err != nil {
+	for _, h := range v.Holds {
+		text += h.text(paint) + "\n"
+	}
+	if _, err := fmt.Fprintln(out, text); err != nil {
 		return err
 	}
-	err := writeTable(a.stdout, []string{"", "CONFIGURED", "BURST", "IN EFFECT", "LEASED/MIN", "USED/MIN"}, [][]string{
-		{"creations", frequencyText(l.Create.Rate), number(l.Create.Burst), effectText(l.Create, r.CreateRate), number(sum.LeasedCreates), number(sum.UsedCreates)},
-		{"all calls", frequencyText(l.Requests.Rate), number(l.Requests.Burst), effectText(l.Requests, r.RequestRate), number(sum.LeasedRequests), number(sum.UsedRequests)},
-		{"open sessions", number(l.Open.Max), "", openText(l.Open, r.At)},
+	err := writeTable(out, []string{"", "CONFIGURED", "BURST", "IN EFFECT", "USED IN THE LAST MINUTE"}, [][]string{
+		{"creations", frequencyText(v.Create.Rate), number(v.Create.Burst), effectText(l.Create, v.Create.EffectiveRate), v.Create.usedText()},
+		{"all calls", frequencyText(v.Requests.Rate), number(v.Requests.Burst), effectText(l.Requests, v.Requests.EffectiveRate), v.Requests.usedText()},
+		{"open sessions", number(v.Open.Max), "", openText(l.Open, v.At)},
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(a.stdout, "\n%s\n", r.gateText(paint)); err != nil {
+	if len(v.Workers) == 0 {
+		_, err := fmt.Fprintln(out, "\nno worker has leased anything in the last two minutes")
 		return err
 	}
-	if len(rows) == 0 {
-		_, err := fmt.Fprintln(a.stdout, "no worker has leased anything in the last two minutes")
+	rows := [][]string{}
+	for _, w := range v.Workers {
+		rows = append(rows, []string{
+			w.ID, ago(v.At.Sub(w.Seen)), number(w.Creating), number(w.LeasedCreates), number(w.UsedCreates),
+			number(w.LeasedRequests), number(w.UsedRequests), number(w.Tries),
+		})
+	}
+	if _, err := fmt.Fprintln(out, "\nIn the last minute"); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(a.stdout); err != nil {
-		return err
-	}
-	return writeTable(a.stdout, []string{"WORKER", "SEEN", "CREATING", "CREATIONS LEASED/MIN", "USED/MIN", "CALLS LEASED/MIN", "USED/MIN", "WRITES/MIN"}, rows)
+	return writeTable(out, []string{"WORKER", "SEEN", "CREATING NOW", "CREATIONS LEASED", "CREATIONS", "CALLS LEASED", "CALLS", "WRITES"}, rows)
 }
 
-// gateText says whether calls go out, and if not why.
-func (r limitsReading) gateText(paint colours) string {
-	l := r.Limits
-	switch {
-	case r.At.Before(l.Gate.Until):
-		return paint.red(fmt.Sprintf("closed until %s: %s, seen by %s", timeText(l.Gate.Until), l.Gate.Why, l.Gate.By))
-	case !l.Doubt.ClosedAt.IsZero():
-		return paint.yellow(fmt.Sprintf("no creations since %s: %d in a row had an unknown outcome; the next is tried at %s",
-			timeText(l.Doubt.ClosedAt), l.Doubt.Unknowns, timeText(l.Doubt.Until)))
-	case !l.SilentSince.IsZero():
-		return paint.yellow("no poll or fetch was answered since " + timeText(l.SilentSince))
+func (h holdView) text(paint colours) string {
+	what, colour := "no calls", paint.red
+	if h.Only != "" {
+		what, colour = "no "+h.Only, paint.yellow
 	}
-	return paint.green("open")
+	if h.Until != nil {
+		return colour(fmt.Sprintf("%s until %s: %s", what, timeText(*h.Until), h.Why))
+	}
+	return colour(what + " for now: " + h.Why)
+}
+
+// usedText is what was used, as a number and as a rate.
+func (l lineView) usedText() string {
+	return fmt.Sprintf("%s (%s)", number(l.UsedLastMinute), frequencyText(float64(l.UsedLastMinute)/60))
 }
 
 // effectText says what is in effect of a budget, and why not all of it.
@@ -214,9 +305,9 @@ func effectText(l worker.Line, effective float64) string {
 	case l.SlowRate > 0 && effective <= l.SlowRate*1.01:
 		return text + ", as RateLimit headers ask for"
 	case l.Share < 1:
-		return text + fmt.Sprintf(", 429 at %s", frequencyText(l.Ceiling*l.Usable()))
+		return text + fmt.Sprintf(", growing back after a 429 at %s", frequencyText(l.Ceiling*l.Usable()))
 	case effective < 0.97*l.Rate:
-		return text + ", for want of burst"
+		return text + ", a larger burst would give it all"
 	}
 	return text
 }
@@ -232,10 +323,10 @@ func openText(o worker.Open, now time.Time) string {
 // people can read.
 func frequencyText(perSecond float64) string {
 	unit, n := "s", perSecond
-	if n < 0.1 {
+	if n > 0 && n < 0.1 {
 		unit, n = "m", perSecond*60
 	}
-	if n < 0.1 {
+	if n > 0 && n < 0.1 {
 		unit, n = "h", perSecond*3600
 	}
 	return strconv.FormatFloat(n, 'g', 4, 64) + "/" + unit

@@ -29,7 +29,6 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	log.Info("worker started", zap.String("api_env", string(c.API.APIEnv)),
-		zap.Stringer("create_rate", c.Budgets.CreateRate), zap.Stringer("request_rate", c.Budgets.RequestRate),
 		zap.Int("slots", c.Lifecycle.Slots), zap.Bool("embedded", c.Embedded))
 	err = st.run(ctx)
 	log.Info("worker stopped")
