@@ -106,9 +106,10 @@ func (l Line) queues(now time.Time) bool {
 	return l.lead(now) > 0 && now.Sub(l.BusySince) > max(clump, 3*l.spacing(now))
 }
 
-// clump is twice the time in which wake-ups come due together: the server looks
-// for them four times a second.
-const clump = 500 * time.Millisecond
+// clump is how long calls may queue before that counts: wake-ups come due together,
+// four times a second, and creations that were kept back for each clump would leave
+// gaps where their polls should have been.
+const clump = 2 * time.Second
 
 // endSlow ends what RateLimit headers asked for when its time is over, and
 // reports whether it was.

@@ -201,3 +201,46 @@ func TestPollsKeptBackDoNotSpin(t *testing.T) {
 		}
 	})
 }
+
+// Limits that are set too high settle just below what the API allows, without
+// being told.
+func TestFleetSettlesBelowTheTrueLimit(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		create, requests Budget // of the API
+	}{
+		{"of creations", Budget{Rate: 25, Burst: 5}, Budget{Rate: 200, Burst: 20}},
+		{"of all calls", Budget{Rate: 50, Burst: 10}, Budget{Rate: 90, Burst: 10}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, fleetAPI(c.create, c.requests), func(w *world) {
+				w.create, w.requests = Budget{Rate: 50, Burst: 10}, Budget{Rate: 200, Burst: 20}
+				w.store.SetFault(slowly(3))
+				jobs := make([]queue.Job, 6000)
+				for i := range jobs {
+					jobs[i] = person(i, false)
+				}
+				w.submit(jobs...)
+				for i := range 4 {
+					defer w.launch(fmt.Sprint("w", i)).stop()
+				}
+				time.Sleep(time.Minute)
+				before := w.sim.Stats()
+				time.Sleep(2 * time.Minute) // long enough for probes that fail to weigh little
+				after := w.sim.Stats()
+				calls := func(s amlsim.Stats) (n int) {
+					for _, call := range []amlsim.Call{amlsim.CallCreate, amlsim.CallSession, amlsim.CallDocument} {
+						n += s.Calls[call].Total - s.Calls[call].Status[429]
+					}
+					return n
+				}
+				seconds := after.Now.Sub(before.Now).Seconds()
+				creates := float64(after.Sessions-before.Sessions) / (c.create.Rate * seconds)
+				all := float64(calls(after)-calls(before)) / (c.requests.Rate * seconds)
+				if max(creates, all) < 0.9 {
+					t.Errorf("%.1f %% of the creations and %.1f %% of the calls used that the API allows", 100*creates, 100*all)
+				}
+			})
+		})
+	}
+}

@@ -72,8 +72,8 @@ func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	t, any := l.begin()
-	if !any {
+	t, busy := l.begin()
+	if !busy {
 		return never, nil
 	}
 	next, got := t.lease()
@@ -102,7 +102,7 @@ func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
 	if err := l.commit(ctx, t, next, got); err != nil {
 		return 0, err
 	}
-	if t, any = l.begin(); !any {
+	if t, busy = l.begin(); !busy {
 		return never, nil
 	}
 	return t.nextLook(next), nil

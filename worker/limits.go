@@ -245,7 +245,7 @@ type want struct {
 	polls    int // polls that do
 	again    int // creations of jobs that have waited before
 	fresh    int // creations of new jobs, each of which opens a session more
-	creating int // fresh creations under way in this worker
+	creating int // creations under way in this worker, and permits for them
 	// counted is the number of open sessions, if it was just asked for; else -1.
 	counted  int
 	lifetime time.Duration // of results at the API
@@ -313,7 +313,8 @@ func (l *Limits) leaseCreates(now time.Time, w want) (again, fresh []time.Time) 
 
 // refresh lets pass what has an end.
 func (l *Limits) refresh(now time.Time) {
-	if l.Create.endSlow(now) || l.Requests.endSlow(now) {
+	created, called := l.Create.endSlow(now), l.Requests.endSlow(now)
+	if created || called {
 		l.Create.near(now)
 		l.Requests.near(now)
 	}
