@@ -53,6 +53,38 @@ func (l *limiters) run(id string, off time.Duration) (*limiter, func()) {
 	return lim, cancel
 }
 
+// read returns the record and its sequence.
+func (l *limiters) read() (Limits, uint64) {
+	l.Helper()
+	value, seq, err := l.store.Registers.Load(context.Background(), LimitsRegister("local"))
+	if err != nil {
+		l.Fatal(err)
+	}
+	limits, err := DecodeLimits(value)
+	if err != nil {
+		l.Fatal(err)
+	}
+	return limits, seq
+}
+
+// set changes the record as a person does.
+func (l *limiters) set(c Change, announced bool) {
+	l.Helper()
+	limits, seq := l.read()
+	value, err := limits.Set(l.store.Clock.Now(), c, "kari").Encode()
+	if err != nil {
+		l.Fatal(err)
+	}
+	if _, err := l.store.Registers.Commit(context.Background(), LimitsRegister("local"), value, seq); err != nil {
+		l.Fatal(err)
+	}
+	if announced {
+		if err := l.store.Signals.Announce(LimitsRegister("local"), c.Announcement()); err != nil {
+			l.Fatal(err)
+		}
+	}
+}
+
 // slowly makes every call of the store take its time.
 func slowly(seed uint64) func(op, key string) storetest.Fault {
 	lots := newLots(seed)
@@ -336,28 +368,7 @@ func TestChangedLimitsReachEveryWorker(t *testing.T) {
 				})
 			}
 			time.Sleep(10 * time.Second)
-			name := LimitsRegister("local")
-			value, seq, err := l.store.Registers.Load(ctx, name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			limits, err := DecodeLimits(value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			change := Change{Requests: &Budget{100, 10}}
-			value, err = limits.Set(l.store.Clock.Now(), change, "kari").Encode()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := l.store.Registers.Commit(ctx, name, value, seq); err != nil {
-				t.Fatal(err)
-			}
-			if announced {
-				if err := l.store.Signals.Announce(name, change.Announcement()); err != nil {
-					t.Fatal(err)
-				}
-			}
+			l.set(Change{Requests: &Budget{100, 10}}, announced)
 			time.Sleep(2 * time.Second)
 			before := api.count()
 			time.Sleep(5 * time.Second)
@@ -465,14 +476,7 @@ func TestRecordTellsWhoDoesWhat(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		value, _, err := l.store.Registers.Load(t.Context(), LimitsRegister("local"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		limits, err := DecodeLimits(value)
-		if err != nil {
-			t.Fatal(err)
-		}
+		limits, _ := l.read()
 		got := limits.Workers["w"].LastMinute(l.store.Clock.Now())
 		if got.UsedCreates < 290 || got.UsedCreates > 300 || got.UsedRequests != got.UsedCreates || got.LeasedCreates < got.UsedCreates || got.Tries == 0 {
 			t.Errorf("%+v", got)
@@ -499,24 +503,8 @@ func TestReopenedGateIsNoticedWithoutAnybodyWaiting(t *testing.T) {
 			if lim.closed() == nil {
 				t.Fatal("not closed")
 			}
-			name, change := LimitsRegister("local"), Change{Reset: true}
-			value, seq, err := l.store.Registers.Load(t.Context(), name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			limits, err := DecodeLimits(value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if value, err = limits.Set(time.Now(), change, "kari").Encode(); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := l.store.Registers.Commit(t.Context(), name, value, seq); err != nil {
-				t.Fatal(err)
-			}
-			if announced {
-				_ = l.store.Signals.Announce(name, change.Announcement())
-			} else {
+			l.set(Change{Reset: true}, announced)
+			if !announced {
 				lim.announced([]byte(`{"reopen":true}`)) // its own gate, which only an announcement opens
 				lim.mu.Lock()
 				lim.reload = false

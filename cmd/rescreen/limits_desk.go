@@ -157,8 +157,12 @@ func (d *limitsDesk) change(ctx context.Context, env apiEnv, anew bool, what fun
 		}
 		_, err = d.store.Registers.Commit(ctx, name, value, seq)
 		if errors.Is(err, store.ErrConflict) {
-			time.Sleep(rand.N(conflictPause)) // workers lease all the while
-			continue
+			select { // workers lease all the while
+			case <-time.After(rand.N(conflictPause)):
+				continue
+			case <-ctx.Done():
+				return limitsReading{}, ctx.Err()
+			}
 		}
 		if err != nil {
 			return limitsReading{}, failedError(fmt.Errorf("%s: %w", env, err), "The change may have been made; look with: rescreen limits show")
