@@ -29,7 +29,7 @@ func drawTrial(rng *rand.Rand) trial {
 	t := trial{
 		workers: 1 + rng.IntN(3), jobs: 1 + rng.IntN(10), length: time.Duration(1+rng.IntN(6)) * time.Minute,
 		create: Budget{0.2 + 20*rng.Float64(), 1 + rng.IntN(5)}, requests: Budget{2 + 40*rng.Float64(), 1 + rng.IntN(10)},
-		slots: 2 + rng.IntN(10), maxOpen: 1 + rng.IntN(20), onUnknown: Recreate,
+		slots: 3 + rng.IntN(10), maxOpen: 1 + rng.IntN(20), onUnknown: Recreate,
 		storeTrouble: pick(rng, 0, 0.02, 0.1, 0.3), queueTrouble: pick(rng, 0, 0.05, 0.3),
 	}
 	if rng.IntN(4) == 0 {

@@ -30,7 +30,7 @@ type Config struct {
 	APIEnv string
 	// ID tells this worker from the others in logs and claims.
 	ID string
-	// Slots is how many steps run at a time, at least 2.
+	// Slots is how many steps run at a time, at least 3.
 	Slots int
 	// Create, Requests and MaxOpen are the first limits of a fleet that has none:
 	// sessions created, all calls, and sessions open at a time.
@@ -92,7 +92,7 @@ func (c Config) Validate() error {
 	}
 	check(c.APIEnv != "", "--api-env must be set")
 	check(c.ID != "", "the worker needs an id")
-	check(c.Slots >= 2, "--slots must be at least 2, so that fetches never wait behind creates")
+	check(c.Slots >= tiers, "--slots must be at least %d, so that fetches never wait behind creates, nor those behind new jobs", tiers)
 	for _, b := range []struct {
 		name string
 		Budget

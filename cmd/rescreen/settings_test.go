@@ -22,7 +22,7 @@ func TestWorkerSettings(t *testing.T) {
 		want string // one problem, or none
 	}{
 		{nil, ""},
-		{[]string{"--slots=0"}, "--slots 0 must be at least 1"},
+		{[]string{"--slots=0"}, "--slots 0 must be at least 3"},
 		{[]string{"--post-timeout=20s"}, "--post-timeout 20s must be below the 20s after which a creation counts as unknown"},
 		{[]string{"--post-timeout=19.9s"}, ""},
 		{[]string{"--post-timeout=0s"}, "--post-timeout 0s must be above zero"},

@@ -44,7 +44,7 @@ type lifecycleSettings struct {
 
 func (s lifecycleSettings) problems() problems {
 	var found problems
-	atLeast(&found, "--slots", s.Slots, 1)
+	atLeast(&found, "--slots", s.Slots, 3)
 	for _, d := range []struct {
 		flag  string
 		value time.Duration
