@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -10,16 +11,25 @@ import (
 	"rescreen/apiclient"
 	"rescreen/queue"
 	"rescreen/store"
+	"rescreen/store/storetest"
 )
 
 // gate stands between a worker and everything around it. Shut, it makes the
 // worker a process that is paused: whatever it asks or is answered waits, and
 // what it asked for may have happened. Dead, it makes it a process that was
-// killed: nothing it still does has any effect.
+// killed: nothing it still does has any effect. A script may do either at any
+// call.
 type gate struct {
+	name   string
+	script *script // nil: nothing befalls its calls
+
 	mu   sync.Mutex
 	hold chan struct{} // closed when the gate opens; nil while it is open
-	dead bool
+	dead chan struct{} // closed by kill
+}
+
+func newGate(name string, s *script) *gate {
+	return &gate{name: name, script: s, dead: make(chan struct{})}
 }
 
 var errDead = errors.New("this worker was killed")
@@ -43,19 +53,30 @@ func (g *gate) open() {
 
 func (g *gate) kill() {
 	g.mu.Lock()
-	g.dead = true
+	if !g.killed() {
+		close(g.dead)
+	}
 	g.mu.Unlock()
 	g.open()
+}
+
+func (g *gate) killed() bool {
+	select {
+	case <-g.dead:
+		return true
+	default:
+		return false
+	}
 }
 
 // pass waits while the gate is shut.
 func (g *gate) pass() error {
 	for {
 		g.mu.Lock()
-		hold, dead := g.hold, g.dead
+		hold := g.hold
 		g.mu.Unlock()
 		switch {
-		case dead:
+		case g.killed():
 			return errDead
 		case hold == nil:
 			return nil
@@ -64,21 +85,39 @@ func (g *gate) pass() error {
 	}
 }
 
+// meet does to the worker what the script has for it.
+func (g *gate) meet(f fate) {
+	switch {
+	case f == (fate{}), g.killed(), !g.script.spend():
+	case f.dies:
+		g.kill()
+	case f.pauses > 0:
+		g.shut()
+		time.AfterFunc(f.pauses, g.open)
+	}
+}
+
 // through makes a call whose question and answer pass the gate.
-func through[T any](g *gate, call func() (T, error)) (T, error) {
+func through[T any](g *gate, op, key string, call func() (T, error)) (v T, err error) {
 	var none T
+	turn := g.script.turn(g.name, op, key)
+	time.Sleep(turn.ahead)
+	g.meet(turn.before)
 	if err := g.pass(); err != nil {
 		return none, err
 	}
-	v, err := call()
+	v, err = call()
+	time.Sleep(turn.behind)
+	g.script.note(g.name, op, key, err)
+	g.meet(turn.after)
 	if dead := g.pass(); dead != nil {
 		return none, dead
 	}
 	return v, err
 }
 
-func throughErr(g *gate, call func() error) error {
-	_, err := through(g, func() (struct{}, error) { return struct{}{}, call() })
+func throughErr(g *gate, op, key string, call func() error) error {
+	_, err := through(g, op, key, func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }
 
@@ -95,6 +134,7 @@ func (g *gate) behind(d Deps, api apiclient.Config) (Deps, error) {
 	d.Outcomes = gatedOutcomes{g, d.Outcomes}
 	d.Evidence = gatedEvidence{g, d.Evidence}
 	d.Registers = gatedRegisters{g, d.Registers}
+	d.Signals = gatedSignals{g, d.Signals}
 	d.Due = gatedDue{g, d.Due}
 	d.Jobs = gatedJobs{g, d.Jobs}
 	return d, nil
@@ -106,7 +146,7 @@ type gatedTransport struct {
 }
 
 func (t gatedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	return through(t.gate, func() (*http.Response, error) { return t.next.RoundTrip(r) })
+	return through(t.gate, r.Method, r.URL.Path, func() (*http.Response, error) { return t.next.RoundTrip(r) })
 }
 
 type gatedLedger struct {
@@ -115,15 +155,15 @@ type gatedLedger struct {
 }
 
 func (l gatedLedger) Load(ctx context.Context, key store.Key) (store.Record, error) {
-	return through(l.gate, func() (store.Record, error) { return l.next.Load(ctx, key) })
+	return through(l.gate, storetest.OpLedgerLoad, key.String(), func() (store.Record, error) { return l.next.Load(ctx, key) })
 }
 
 func (l gatedLedger) Commit(ctx context.Context, key store.Key, value []byte, after uint64, final bool) (uint64, error) {
-	return through(l.gate, func() (uint64, error) { return l.next.Commit(ctx, key, value, after, final) })
+	return through(l.gate, storetest.OpLedgerCommit, key.String(), func() (uint64, error) { return l.next.Commit(ctx, key, value, after, final) })
 }
 
 func (l gatedLedger) Next(ctx context.Context, after uint64) (store.Record, error) {
-	return through(l.gate, func() (store.Record, error) { return l.next.Next(ctx, after) })
+	return through(l.gate, storetest.OpLedgerNext, "", func() (store.Record, error) { return l.next.Next(ctx, after) })
 }
 
 type gatedWakes struct {
@@ -132,15 +172,15 @@ type gatedWakes struct {
 }
 
 func (w gatedWakes) Park(ctx context.Context, wake store.Wake) error {
-	return throughErr(w.gate, func() error { return w.next.Park(ctx, wake) })
+	return throughErr(w.gate, storetest.OpWakesPark, wake.Key.String(), func() error { return w.next.Park(ctx, wake) })
 }
 
 func (w gatedWakes) Parked(ctx context.Context, key store.Key, attempt int) (bool, error) {
-	return through(w.gate, func() (bool, error) { return w.next.Parked(ctx, key, attempt) })
+	return through(w.gate, storetest.OpWakesParked, key.String(), func() (bool, error) { return w.next.Parked(ctx, key, attempt) })
 }
 
 func (w gatedWakes) Open(ctx context.Context) (int, error) {
-	return through(w.gate, func() (int, error) { return w.next.Open(ctx) })
+	return through(w.gate, storetest.OpWakesOpen, "", func() (int, error) { return w.next.Open(ctx) })
 }
 
 type gatedOutcomes struct {
@@ -149,11 +189,11 @@ type gatedOutcomes struct {
 }
 
 func (o gatedOutcomes) Publish(ctx context.Context, out store.Outcome) error {
-	return throughErr(o.gate, func() error { return o.next.Publish(ctx, out) })
+	return throughErr(o.gate, storetest.OpOutcomesPublish, out.Key.String(), func() error { return o.next.Publish(ctx, out) })
 }
 
 func (o gatedOutcomes) Exists(ctx context.Context, key store.Key, attempt int, failed bool) (bool, error) {
-	return through(o.gate, func() (bool, error) { return o.next.Exists(ctx, key, attempt, failed) })
+	return through(o.gate, storetest.OpOutcomesExists, key.String(), func() (bool, error) { return o.next.Exists(ctx, key, attempt, failed) })
 }
 
 type gatedEvidence struct {
@@ -162,11 +202,11 @@ type gatedEvidence struct {
 }
 
 func (e gatedEvidence) Put(ctx context.Context, data []byte) (string, error) {
-	return through(e.gate, func() (string, error) { return e.next.Put(ctx, data) })
+	return through(e.gate, storetest.OpEvidencePut, "", func() (string, error) { return e.next.Put(ctx, data) })
 }
 
 func (e gatedEvidence) Get(ctx context.Context, sha256 string) ([]byte, error) {
-	return through(e.gate, func() ([]byte, error) { return e.next.Get(ctx, sha256) })
+	return through(e.gate, storetest.OpEvidenceGet, "", func() ([]byte, error) { return e.next.Get(ctx, sha256) })
 }
 
 type gatedRegisters struct {
@@ -175,7 +215,7 @@ type gatedRegisters struct {
 }
 
 func (r gatedRegisters) Load(ctx context.Context, name string) (value []byte, seq uint64, err error) {
-	value, err = through(r.gate, func() (v []byte, err error) {
+	value, err = through(r.gate, storetest.OpRegistersLoad, name, func() (v []byte, err error) {
 		v, seq, err = r.next.Load(ctx, name)
 		return v, err
 	})
@@ -183,7 +223,22 @@ func (r gatedRegisters) Load(ctx context.Context, name string) (value []byte, se
 }
 
 func (r gatedRegisters) Commit(ctx context.Context, name string, value []byte, after uint64) (uint64, error) {
-	return through(r.gate, func() (uint64, error) { return r.next.Commit(ctx, name, value, after) })
+	return through(r.gate, storetest.OpRegistersCommit, name, func() (uint64, error) { return r.next.Commit(ctx, name, value, after) })
+}
+
+type gatedSignals struct {
+	*gate
+	next Signals
+}
+
+func (s gatedSignals) Announce(name string, value []byte) error {
+	return throughErr(s.gate, storetest.OpSignalsAnnounce, name, func() error { return s.next.Announce(name, value) })
+}
+
+func (s gatedSignals) Listen(name string, heard func(value []byte)) (stop func(), err error) {
+	return s.next.Listen(name, func(value []byte) {
+		_ = throughErr(s.gate, "signals.heard", name, func() error { heard(value); return nil })
+	})
 }
 
 type gatedDue struct {
@@ -192,7 +247,7 @@ type gatedDue struct {
 }
 
 func (d gatedDue) Pull(ctx context.Context, limit int, wait time.Duration) ([]*queue.Delivery, error) {
-	got, err := through(d.gate, func() ([]*queue.Delivery, error) { return d.next.Pull(ctx, limit, wait) })
+	got, err := through(d.gate, "due.pull", "", func() ([]*queue.Delivery, error) { return d.next.Pull(ctx, limit, wait) })
 	return d.gated(got), err
 }
 
@@ -202,11 +257,11 @@ type gatedJobs struct {
 }
 
 func (j gatedJobs) Backlog(ctx context.Context) ([]queue.BatchBacklog, error) {
-	return through(j.gate, func() ([]queue.BatchBacklog, error) { return j.next.Backlog(ctx) })
+	return through(j.gate, "jobs.backlog", "", func() ([]queue.BatchBacklog, error) { return j.next.Backlog(ctx) })
 }
 
 func (j gatedJobs) Pull(ctx context.Context, batch queue.BatchID, limit int) ([]*queue.Delivery, error) {
-	got, err := through(j.gate, func() ([]*queue.Delivery, error) { return j.next.Pull(ctx, batch, limit) })
+	got, err := through(j.gate, "jobs.pull", string(batch), func() ([]*queue.Delivery, error) { return j.next.Pull(ctx, batch, limit) })
 	return j.gated(got), err
 }
 
@@ -214,29 +269,42 @@ func (j gatedJobs) Pull(ctx context.Context, batch queue.BatchID, limit int) ([]
 func (g *gate) gated(deliveries []*queue.Delivery) []*queue.Delivery {
 	behind := make([]*queue.Delivery, len(deliveries))
 	for i, d := range deliveries {
-		b := queue.NewDelivery(d.Subject, d.Data, d.Header, gatedAcker{g, d})
+		b := queue.NewDelivery(d.Subject, d.Data, d.Header, &gatedAcker{gate: g, next: d})
 		b.Stream, b.Sequence, b.Delivered, b.Pending, b.Stored = d.Stream, d.Sequence, d.Delivered, d.Pending, d.Stored
 		behind[i] = b
 	}
 	return behind
 }
 
+// gatedAcker sends the answers to one delivery, in order.
 type gatedAcker struct {
 	*gate
 	next *queue.Delivery
+	last chan struct{} // closed when the last one is through
 }
 
-func (a gatedAcker) Settle(s queue.Settlement) error {
-	return throughErr(a.gate, func() error {
-		switch s.Answer {
-		case queue.Acked:
-			return a.next.Ack()
-		case queue.HandedBack:
-			return a.next.Nak(s.Delay)
-		case queue.Working:
-			return a.next.InProgress()
-		default:
-			return a.next.Term(s.Reason)
+// Settle does not wait, as the client does not.
+func (a *gatedAcker) Settle(s queue.Settlement) error {
+	key := fmt.Sprint(a.next.Stream, a.next.Sequence)
+	before, done := a.last, make(chan struct{})
+	a.last = done
+	go func() {
+		defer close(done)
+		if before != nil {
+			<-before
 		}
-	})
+		_ = throughErr(a.gate, "settle", key, func() error {
+			switch s.Answer {
+			case queue.Acked:
+				return a.next.Ack()
+			case queue.HandedBack:
+				return a.next.Nak(s.Delay)
+			case queue.Working:
+				return a.next.InProgress()
+			default:
+				return a.next.Term(s.Reason)
+			}
+		})
+	}()
+	return nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // check holds what is left after a trial against the laws.
-func (c *chaosRun) check() {
+func (c *simulation) check() {
 	c.watch.mu.Lock()
 	for _, p := range c.watch.problems {
 		c.t.Error(p)
@@ -33,7 +33,7 @@ func (c *chaosRun) check() {
 
 // checkOutcomes: each attempt that began has one outcome, and it says what record
 // and evidence say.
-func (c *chaosRun) checkOutcomes(j queue.Job, out map[int]queue.Event) {
+func (c *simulation) checkOutcomes(j queue.Job, out map[int]queue.Event) {
 	last := 1
 	if _, ok := out[2]; ok {
 		last = 2
@@ -64,7 +64,7 @@ func (c *chaosRun) checkOutcomes(j queue.Job, out map[int]queue.Event) {
 }
 
 // checkEvidence: done means that the bytes are there.
-func (c *chaosRun) checkEvidence(j queue.Job, r queue.Result) {
+func (c *simulation) checkEvidence(j queue.Job, r queue.Result) {
 	for _, e := range r.Evidence {
 		data, err := c.store.Evidence.Get(context.Background(), e.SHA256)
 		sum := sha256.Sum256(data)
@@ -83,7 +83,7 @@ func (c *chaosRun) checkEvidence(j queue.Job, r queue.Result) {
 
 // checkSessions: every session at the API has a reason that is on record, and
 // what nobody knows for certain is flagged.
-func (c *chaosRun) checkSessions(j queue.Job, out map[int]queue.Event) {
+func (c *simulation) checkSessions(j queue.Job, out map[int]queue.Event) {
 	sum := Counters{}
 	attempts := 0
 	for _, e := range out {

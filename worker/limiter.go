@@ -325,8 +325,10 @@ func (l *limiter) wait(ctx context.Context, a *ask) ([]time.Time, error) {
 	l.look()
 	select {
 	case <-a.done:
-		return a.got, a.err
 	case <-ctx.Done():
+	}
+	if ctx.Err() == nil {
+		return a.got, a.err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

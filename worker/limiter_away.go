@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,7 +36,7 @@ func (l *limiter) trouble(ctx context.Context, err error) time.Duration {
 		l.serveUrgent(callFetch, now)
 		l.serveUrgent(callPoll, now)
 	}
-	return awayPause + rand.N(awayPause)
+	return awayPause + partOf(awayPause, l.by, now.Nanosecond())
 }
 
 // serveUrgent lets out those who wait for what is about to perish. The mutex is held.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -49,13 +48,20 @@ func (l *limiter) run(ctx context.Context) {
 		case <-l.kick:
 		case <-timer.C:
 		}
+		select {
+		case <-l.kick: // it is looked at now
+		default:
+		}
+		if ctx.Err() != nil {
+			return
+		}
 		next, err := l.turn(ctx)
 		switch {
 		case err == nil:
 			conflicts = 0
 		case errors.Is(err, store.ErrConflict):
 			if conflicts++; conflicts > 1 {
-				next = rand.N(conflictPause << min(conflicts, 5))
+				next = partOf(conflictPause<<min(conflicts, 5), l.by, l.clock.Now().Nanosecond())
 			}
 		default:
 			next = l.trouble(ctx, err)
@@ -196,24 +202,26 @@ func (t turn) pointless(next Limits, got grant) bool {
 func (t turn) nextLook(l Limits) time.Duration {
 	const least, most = time.Millisecond, reloadEvery
 	if opens := later(t.shut, l.Gate.Until); t.now.Before(opens) {
-		return min(most, opens.Sub(t.now)+rand.N(pollAhead/4))
+		return min(most, opens.Sub(t.now)+t.part(pollAhead/4))
 	}
 	next := most
 	if t.want.first > 0 {
 		next = min(next, l.Requests.lead(t.now)-firstAhead)
 	}
 	if t.want.polls > 0 {
-		next = min(next, l.Requests.lead(t.now)-pollAhead/2+rand.N(pollAhead/4))
+		next = min(next, l.Requests.lead(t.now)-pollAhead/2+t.part(pollAhead/4))
 	}
 	if t.want.again+t.want.fresh > 0 {
-		d := max(l.Create.lead(t.now)-createAhead/2+rand.N(createAhead/4), l.createsWait(t.now))
+		d := max(l.Create.lead(t.now)-createAhead/2+t.part(createAhead/4), l.createsWait(t.now))
 		if t.want.again == 0 && (l.room() <= 0 || l.starved(t.now, t.want.lifetime)) {
-			d = max(d, l.Open.At.Add(countEvery).Sub(t.now)+rand.N(countEvery/4))
+			d = max(d, l.Open.At.Add(countEvery).Sub(t.now)+t.part(countEvery/4))
 		}
 		next = min(next, d)
 	}
 	return max(next, least)
 }
+
+func (t turn) part(d time.Duration) time.Duration { return partOf(d, t.want.by, t.now.Nanosecond()) }
 
 // prepare asks for what the lease needs to know, and reports whether that has
 // changed anything.

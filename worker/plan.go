@@ -50,12 +50,22 @@ func (p Plan) interval(n int) time.Duration {
 
 // jitter spreads d by ±20 %, the same for the same key and n.
 func jitter(d time.Duration, key string, n int) time.Duration {
+	return time.Duration(float64(d) * (1 - spread + 2*spread*unit(key, n)))
+}
+
+// partOf is between nothing and d, the same for the same key and n. With who
+// waits and since when it parts those who wait for the same, and yet a
+// simulation that is repeated goes the same way.
+func partOf(d time.Duration, key string, n int) time.Duration {
+	return time.Duration(float64(d) * unit(key, n))
+}
+
+// unit draws from [0,1) by key and n.
+func unit(key string, n int) float64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key))
 	_, _ = h.Write([]byte(strconv.Itoa(n)))
-	// FNV's high bits are its good ones for short inputs; 53 make a float in [0,1).
-	unit := float64(mix(h.Sum64())>>11) / (1 << 53)
-	return time.Duration(float64(d) * (1 - spread + 2*spread*unit))
+	return float64(mix(h.Sum64())>>11) / (1 << 53)
 }
 
 // mix is the finaliser of SplitMix64: keys that differ in one character get

@@ -148,7 +148,9 @@ func (r *repair) next(ctx context.Context, pace *time.Ticker, after uint64) (sto
 	select {
 	case <-pace.C:
 	case <-ctx.Done():
-		return store.Record{}, ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return store.Record{}, err
 	}
 	if r.claim.Until.Sub(r.clock.Now()) < r.lease()/2 {
 		if err := r.renew(ctx); err != nil {

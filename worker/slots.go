@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,6 +91,9 @@ func (s slots) leave(from, to tier) {
 }
 
 func acquire(ctx context.Context, c chan struct{}) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case c <- struct{}{}:
 		return nil
@@ -132,7 +137,7 @@ func (f flight) remove(d *queue.Delivery) {
 	delete(f.m, d)
 }
 
-// older returns the messages held for at least d.
+// older returns the messages held for at least d, oldest first.
 func (f flight) older(d time.Duration) []*queue.Delivery {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,6 +147,9 @@ func (f flight) older(d time.Duration) []*queue.Delivery {
 			held = append(held, delivery)
 		}
 	}
+	slices.SortFunc(held, func(a, b *queue.Delivery) int {
+		return cmp.Or(a.Stored.Compare(b.Stored), cmp.Compare(a.Sequence, b.Sequence))
+	})
 	return held
 }
 

@@ -106,7 +106,7 @@ func (w *world) step(job queue.Job, due bool) error {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	deps := w.deps()
+	deps := w.deps("w")
 	deps.Sessions, deps.Entities = client, client
 	worker, err := New(cfg, deps)
 	if err != nil {

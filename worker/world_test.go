@@ -42,6 +42,7 @@ type world struct {
 	queueFault       atomic.Pointer[queuetest.Fault]
 	wrap             func(Deps) Deps             // what a worker is given instead, if set
 	launched         func(*launched)             // told of each worker, if set
+	script           *script                     // of what befalls the calls of workers, if any
 	events           map[queue.JobID]queue.Event // read so far
 }
 
@@ -79,12 +80,16 @@ func newWorld(t *testing.T, sim amlsim.Config) *world {
 	return w
 }
 
-// deps is what a worker of this world works with, but for the API.
-func (w *world) deps() Deps {
+// deps is what the worker of this name works with, but for the API.
+func (w *world) deps(id string) Deps {
+	due := w.due.Puller("screening.due.>")
+	if w.script != nil {
+		due.React = func() time.Duration { return w.script.pause(id) }
+	}
 	return Deps{
 		Ledger: w.store.Ledger, Wakes: w.store.Wakes, Outcomes: w.store.Outcomes, Evidence: w.store.Evidence,
 		Registers: w.store.Registers, Signals: w.store.Signals, Clock: w.store.Clock,
-		Due: w.due.Puller("screening.due.>"), Jobs: w.jobs, Batches: &w.batches,
+		Due: due, Jobs: w.jobs, Batches: &w.batches,
 		Log: w.logger(),
 	}
 }
@@ -112,9 +117,9 @@ type launched struct {
 
 // launch runs a worker that can be stopped, paused and killed.
 func (w *world) launch(id string) *launched {
-	l := &launched{gate: new(gate), ended: make(chan struct{})}
+	l := &launched{gate: newGate(id, w.script), ended: make(chan struct{})}
 	cfg := w.config(id)
-	deps, err := l.gate.behind(w.deps(), w.api)
+	deps, err := l.gate.behind(w.deps(id), w.api)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -12,6 +12,9 @@ import (
 type Puller struct {
 	stream *Stream
 	line   *line
+	// React is how long the puller takes, if set, to take what has come while it
+	// waited: pullers that would all wake up at once get an order.
+	React func() time.Duration
 }
 
 // Puller returns a puller of the consumer with a filter: a subject, or a
@@ -48,17 +51,25 @@ func (p *Puller) Pull(ctx context.Context, limit int, wait time.Duration) ([]*qu
 		pause := time.NewTimer(time.Until(again))
 		select {
 		case <-ctx.Done():
-			pause.Stop()
-			return nil, ctx.Err()
 		case <-changed:
-			pause.Stop()
 		case <-pause.C:
-			if !again.Before(end) {
-				// What comes due in the last moment of the wait still counts.
-				taken, _, _ := p.stream.next(p.line, limit)
-				return p.deliveries(taken), nil
-			}
 		}
+		pause.Stop()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p.react()
+		if !time.Now().Before(end) {
+			// What comes due in the last moment of the wait still counts.
+			taken, _, _ := p.stream.next(p.line, limit)
+			return p.deliveries(taken), nil
+		}
+	}
+}
+
+func (p *Puller) react() {
+	if p.React != nil {
+		time.Sleep(p.React())
 	}
 }
 

@@ -54,6 +54,7 @@ type world struct {
 	fault  func(op, key string) Fault
 	skew   time.Duration
 	timers map[*time.Timer]struct{}
+	made   int // timers so far
 	closed bool
 }
 
@@ -95,8 +96,11 @@ func (m *Memory) Close() {
 // now is the server's time. The lock is held or not needed: skew never changes.
 func (w *world) now() time.Time { return time.Now().Add(w.skew).UTC() }
 
-// after runs f, without the lock, when d has passed. The lock is held.
+// after runs f, without the lock, when d has passed. Timers for the same moment
+// run one after the other, as at the server. The lock is held.
 func (w *world) after(d time.Duration, f func()) *time.Timer {
+	w.made++
+	d += time.Duration(w.made % 100_000) // nanoseconds
 	var t *time.Timer
 	t = time.AfterFunc(d, func() {
 		w.mu.Lock()
