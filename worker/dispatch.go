@@ -13,13 +13,9 @@ import (
 )
 
 const (
-	// idleWait is how long one request for a due wake-up waits at the server,
-	// and so how long an idle worker takes to stop.
-	idleWait = time.Second
-	// backlogEvery is how often an idle worker asks for new jobs, surveyEvery a
-	// busy one, which may know of one batch only.
-	backlogEvery = 500 * time.Millisecond
-	surveyEvery  = 2 * time.Second
+	// surveyEvery is how often a busy worker asks for new jobs: it may know of one
+	// batch only.
+	surveyEvery = 2 * time.Second
 	// reopenPause is how long after its opening, spread over the workers, the
 	// upstream is tried again, and recheckPause how long at most.
 	reopenPause  = 200 * time.Millisecond
@@ -66,7 +62,7 @@ func (d *dispatcher) dueTurn(ctx context.Context, known int) (pending int, err e
 		return known, err
 	}
 	slots := 1 + d.slots.more(collecting, n-1)
-	wait := idleWait
+	wait := d.cfg.IdleWait
 	if known > 0 {
 		wait = 0
 	}
@@ -91,7 +87,7 @@ func (d *dispatcher) jobsLoop(ctx context.Context) {
 			d.pause(ctx, "look for jobs", d.survey(ctx, backlog))
 			asked = time.Now()
 			if idle && backlog.pending() == 0 {
-				_ = wait(ctx, jitter(backlogEvery, d.cfg.ID, asked.Nanosecond()))
+				_ = wait(ctx, jitter(d.cfg.LookEvery, d.cfg.ID, asked.Nanosecond()))
 			}
 			continue
 		}

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,6 +33,8 @@ type Limits struct {
 	SilentSince time.Time        `json:"silent_since,omitzero"`
 	SilentProbe time.Time        `json:"silent_probe,omitzero"`
 	Workers     map[string]Usage `json:"workers,omitempty"` // by worker id
+
+	added unknown // by a newer worker, and written back as it was read
 }
 
 // Open bounds the sessions open at a time.
@@ -128,9 +129,11 @@ var ErrLimits = errors.New("limits cannot be read")
 // DecodeLimits reads the record. Its error wraps ErrLimits.
 func DecodeLimits(value []byte) (Limits, error) {
 	var l Limits
-	if err := json.Unmarshal(value, &l); err != nil {
+	added, err := decodeKeeping(value, &l)
+	if err != nil {
 		return Limits{}, fmt.Errorf("%w: %w", ErrLimits, err)
 	}
+	l.added = added
 	if err := l.Validate(); err != nil {
 		return Limits{}, fmt.Errorf("%w: %w", ErrLimits, err)
 	}
@@ -139,7 +142,7 @@ func DecodeLimits(value []byte) (Limits, error) {
 
 // Encode renders the record.
 func (l Limits) Encode() ([]byte, error) {
-	b, err := json.Marshal(l)
+	b, err := encodeKeeping(l, l.added)
 	if err != nil {
 		return nil, fmt.Errorf("encode limits: %w", err)
 	}

@@ -60,6 +60,7 @@ const (
 func (t trial) config(c Config) Config {
 	c.Slots, c.MaxOpen, c.OnUnknown = t.slots, t.maxOpen, t.onUnknown
 	c.ResultLifetime, c.SessionDeadline = trialLifetime, trialDeadline
+	c.IdleWait, c.LookEvery = 10*time.Second, 5*time.Second // idle workers talk less, more seeds
 	c.Plan = Plan{First: 2 * time.Second, Max: 30 * time.Second, Factor: 1.6}
 	return c
 }

@@ -53,6 +53,10 @@ type Config struct {
 	// StopGrace is how long polls and fetches in flight may go on after a
 	// stop. A create call always ends.
 	StopGrace time.Duration
+	// IdleWait is how long one request for a due wake-up waits at the server, and
+	// so how long an idle worker may take to stop. LookEvery is how often an idle
+	// worker asks for new jobs.
+	IdleWait, LookEvery time.Duration
 	// RepairEvery is the pause between two passes of the repair, RepairRate
 	// how many records it reads per second, RepairAge how old a record must be
 	// to be looked at.
@@ -76,6 +80,8 @@ func DefaultConfig() Config {
 		OnUnknown:       Recreate,
 		MaxEventBytes:   queue.MaxEventBytes,
 		StopGrace:       5 * time.Second,
+		IdleWait:        time.Second,
+		LookEvery:       500 * time.Millisecond,
 		RepairEvery:     30 * time.Second,
 		RepairRate:      200,
 		RepairAge:       time.Minute,
@@ -112,6 +118,7 @@ func (c Config) Validate() error {
 	check(c.SessionDeadline > 0, "--session-deadline must be above 0")
 	check(c.OnUnknown == Recreate || c.OnUnknown == FailUnknown, "--on-unknown must be recreate or fail")
 	check(c.MaxEventBytes >= 64<<10, "the message limit must be at least 64 KiB")
+	check(c.IdleWait > 0 && c.LookEvery > 0, "an idle worker needs a pace")
 	check(c.RepairEvery > 0 && c.RepairRate > 0 && c.RepairAge > 0, "the repair needs a pace")
 	return errors.Join(problems...)
 }
