@@ -46,9 +46,13 @@ const (
 	unclear          // stored or not; another try may tell
 )
 
+// codeAccountFull says that the account has used up what it may store. It comes
+// as a 400, like what is wrong with a message, and passes like a full disk.
+const codeAccountFull jetstream.ErrorCode = 10002
+
 // judge sorts the error of a publish. What is not known for certain is unclear
 // and is tried again: timeouts, no responders, 10163 (the new leader cannot
-// compare yet), a lost connection, a full disk, too many requests.
+// compare yet), a lost connection, a full disk or account, too many requests.
 func judge(err error) verdict {
 	if err == nil {
 		return stored
@@ -70,6 +74,9 @@ func judge(err error) verdict {
 	// subject is in flight, and it may yet come to nothing.
 	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
 		return conflict
+	}
+	if api.ErrorCode == codeAccountFull {
+		return unclear
 	}
 	switch api.Code {
 	case 408, 409, 429: // not now
