@@ -22,7 +22,10 @@ const (
 	readPatience = 10 * time.Second
 
 	firstPause = 5 * time.Millisecond
-	maxPause   = 500 * time.Millisecond
+	// maxPause keeps the steps of a worker, all of which may wait for the same
+	// stream, below 50 requests per second. A pause is no longer than the trouble
+	// has lasted by then.
+	maxPause = 4 * time.Second
 )
 
 // broker is one stream as this package uses it. Errors are those of nats.go;
@@ -35,13 +38,21 @@ type broker interface {
 	// hold wildcards; with seq 0 the last one on a subject without.
 	next(ctx context.Context, subject string, seq uint64) (*jetstream.RawStreamMsg, error)
 	// state returns the stream's own counters.
-	state(ctx context.Context) (jetstream.StreamState, error)
+	state(ctx context.Context) (streamState, error)
+}
+
+// streamState is what a stream says about itself.
+type streamState struct {
+	lastSeq  uint64 // given away last
+	subjects int
+	anew     bool // deleted and made again since the store was opened
 }
 
 // natsBroker is the broker that JetStream is.
 type natsBroker struct {
-	js     jetstream.JetStream
-	stream jetstream.Stream
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	created time.Time // when the stream was that the store was opened with
 }
 
 func (b natsBroker) publish(ctx context.Context, m *nats.Msg) (uint64, error) {
@@ -60,12 +71,15 @@ func (b natsBroker) next(ctx context.Context, subject string, seq uint64) (*jets
 	return b.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
 }
 
-func (b natsBroker) state(ctx context.Context) (jetstream.StreamState, error) {
+func (b natsBroker) state(ctx context.Context) (streamState, error) {
 	info, err := b.stream.Info(ctx)
 	if err != nil {
-		return jetstream.StreamState{}, err
+		return streamState{}, err
 	}
-	return info.State, nil
+	return streamState{
+		lastSeq: info.State.LastSeq, subjects: int(info.State.NumSubjects),
+		anew: !info.Created.Equal(b.created),
+	}, nil
 }
 
 // line is a stream as the parts of the store use it: requests with a timeout
@@ -73,9 +87,13 @@ func (b natsBroker) state(ctx context.Context) (jetstream.StreamState, error) {
 type line struct {
 	broker  broker
 	timeout time.Duration // of one try
+	// heard is called at the end of each try, with the context of all tries.
+	heard func(ctx context.Context, write bool, err error)
 }
 
-func newLine(b broker) line { return line{broker: b, timeout: tryTimeout} }
+func newLine(b broker) line {
+	return line{broker: b, timeout: tryTimeout, heard: options{}.hears("")}
+}
 
 // put repeats a write that replaces itself until the server has stored it.
 // The message is built anew for each try, for the client writes into its headers.
@@ -104,9 +122,11 @@ func (l line) publish(ctx context.Context, subject string, data []byte, header n
 	for name, values := range header {
 		m.Header[name] = values
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	try, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	return l.broker.publish(ctx, m)
+	seq, err := l.broker.publish(try, m)
+	l.heard(ctx, true, err)
+	return seq, err
 }
 
 // last reads the message on a subject.
@@ -149,17 +169,19 @@ func (l line) read(ctx context.Context, request func(context.Context) error) err
 }
 
 func (l line) once(ctx context.Context, request func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	try, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	return request(ctx)
+	err := request(try)
+	l.heard(ctx, false, err)
+	return err
 }
 
 // pause waits before the try after the given one, counted from 0: 5 ms doubled each
-// time up to half a second, of which a random half, so that writers who met once do
+// time up to four seconds, of which a random half, so that writers who met once do
 // not meet again. It returns the error of ctx if that ended first.
 func pause(ctx context.Context, try int) error {
 	d := maxPause
-	if try < 7 {
+	if try < 10 {
 		d = min(maxPause, firstPause<<try)
 	}
 	timer := time.NewTimer(d/2 + rand.N(d/2))

@@ -38,7 +38,8 @@ type change struct {
 //     the record either way.
 //   - The sequence is below c.after, or nothing is there: an old read, or the
 //     message was removed (TTL, purge). The stream's last sequence tells: a server
-//     that knows c.after was once given away does not lag behind it.
+//     that knows c.after was once given away does not lag behind it. Neither does
+//     a stream that was made anew and never gave it away.
 //
 // A read never decides that a write was not applied.
 func (l line) commit(ctx context.Context, c change) (uint64, error) {
@@ -90,7 +91,7 @@ func (l line) readBack(ctx context.Context, c change, op string, v verdict) (seq
 	if found.Sequence == c.after || v != conflict {
 		return 0, false, nil
 	}
-	var state jetstream.StreamState
+	var state streamState
 	err = l.once(ctx, func(ctx context.Context) (err error) {
 		state, err = l.broker.state(ctx)
 		return err
@@ -98,7 +99,7 @@ func (l line) readBack(ctx context.Context, c change, op string, v verdict) (seq
 	if err != nil {
 		return 0, false, err
 	}
-	if state.LastSeq >= c.after {
+	if state.lastSeq >= c.after || state.anew {
 		return 0, true, ErrConflict
 	}
 	return 0, false, nil

@@ -158,13 +158,13 @@ func (f *fakeBroker) next(ctx context.Context, subject string, _ uint64) (*jetst
 	return &m, nil
 }
 
-func (f *fakeBroker) state(context.Context) (jetstream.StreamState, error) {
+func (f *fakeBroker) state(context.Context) (streamState, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.behind {
-		return jetstream.StreamState{}, nil
+		return streamState{}, nil
 	}
-	return jetstream.StreamState{LastSeq: f.seq}, nil
+	return streamState{lastSeq: f.seq}, nil
 }
 
 func apiError(code int, errCode jetstream.ErrorCode) error {

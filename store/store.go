@@ -26,7 +26,11 @@ type Store struct {
 // local clock, time.Now; it may be wrong, and is only used to measure with.
 //
 // The connection must have no reconnect buffer, see the package comment.
-func Open(ctx context.Context, js jetstream.JetStream, now func() time.Time) (*Store, error) {
+func Open(ctx context.Context, js jetstream.JetStream, now func() time.Time, with ...Option) (*Store, error) {
+	var o options
+	for _, option := range with {
+		option(&o)
+	}
 	lines := make(map[string]line)
 	var records jetstream.Stream
 	for _, want := range Streams(Options{}) {
@@ -37,14 +41,19 @@ func Open(ctx context.Context, js jetstream.JetStream, now func() time.Time) (*S
 		if want.Name == RecordsStream {
 			records = stream
 		}
-		lines[want.Name] = newLine(natsBroker{js: js, stream: stream})
+		l := newLine(natsBroker{js: js, stream: stream, created: stream.CachedInfo().Created})
+		l.heard = o.hears(want.Name)
+		lines[want.Name] = l
 	}
-	clock := &Clock{local: now, timeout: tryTimeout, serverTime: func(ctx context.Context) (time.Time, error) {
-		info, err := records.Info(ctx)
-		if err != nil {
-			return time.Time{}, err
-		}
-		return info.TimeStamp, nil
+	clock := &Clock{local: now, timeout: tryTimeout, serverTime: func(ctx context.Context) (serverTime time.Time, err error) {
+		err = lines[RecordsStream].once(ctx, func(ctx context.Context) error {
+			info, err := records.Info(ctx)
+			if err == nil {
+				serverTime = info.TimeStamp
+			}
+			return err
+		})
+		return serverTime, err
 	}}
 	if err := clock.Refresh(ctx); err != nil {
 		return nil, err
@@ -52,7 +61,7 @@ func Open(ctx context.Context, js jetstream.JetStream, now func() time.Time) (*S
 	room := int(js.Conn().MaxPayload()) - headroom
 	return &Store{
 		Ledger:   &Ledger{line: lines[RecordsStream], ttl: TerminalAge},
-		Wakes:    &Wakes{line: lines[WakesStream]},
+		Wakes:    &Wakes{line: lines[WakesStream], now: clock.Now},
 		Outcomes: &Outcomes{line: lines[ResultsStream]},
 		Evidence: &Evidence{
 			line:    lines[EvidenceStream],

@@ -41,6 +41,7 @@ type Wake struct {
 // what was parked last.
 type Wakes struct {
 	line line
+	now  func() time.Time // the server's clock
 }
 
 // Park schedules w, in place of an earlier wake-up of the attempt. It repeats
@@ -83,24 +84,42 @@ func scheduleAt(t time.Time) (string, error) {
 	return "@at " + t.UTC().Format(time.RFC3339Nano), nil
 }
 
+// overdueAfter is when a wake-up that is still there will never fire. The latest
+// seen was half a second late; when a server comes back it works off 5,000 per second.
+const overdueAfter = 30 * time.Second
+
 // Parked reports whether a wake-up of the attempt waits, or a due message of it
 // is not yet acknowledged. It asks for both in one request, so that one turning
 // into the other is not missed. False may be out of date, see the package comment: parking
 // one more is harmless.
+//
+// A wake-up that is long overdue does not count: a server that could not store the
+// due message, because the account had reached its limit, keeps the
+// wake-up and does not try again before it is restarted (nats-server 2.15.2).
 func (w *Wakes) Parked(ctx context.Context, k Key, attempt int) (bool, error) {
 	if _, err := WakeSubject(k, attempt); err != nil {
 		return false, err
 	}
 	either := "screening.*." + k.String() + "." + strconv.Itoa(attempt)
-	_, err := w.line.next(ctx, either, 1)
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, ErrNotFound):
-		return false, nil
-	default:
-		return false, fmt.Errorf("look for wake-up %s.%d: %w", k, attempt, err)
+	for seq := uint64(1); ; {
+		m, err := w.line.next(ctx, either, seq)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("look for wake-up %s.%d: %w", k, attempt, err)
+		case !w.overdue(m.Header):
+			return true, nil
+		}
+		seq = m.Sequence + 1
 	}
+}
+
+// overdue reports whether a message is a wake-up that should have fired long ago.
+// A due message has no schedule.
+func (w *Wakes) overdue(h nats.Header) bool {
+	at, err := time.Parse("@at "+time.RFC3339Nano, h.Get(jetstream.ScheduleHeader))
+	return err == nil && w.now().Sub(at) > overdueAfter
 }
 
 // Open counts the sessions that wait for a poll or are being polled: the
@@ -111,7 +130,7 @@ func (w *Wakes) Open(ctx context.Context) (int, error) {
 	var n int
 	err := w.line.read(ctx, func(ctx context.Context) error {
 		state, err := w.line.broker.state(ctx)
-		n = int(state.NumSubjects)
+		n = state.subjects
 		return err
 	})
 	if err != nil {

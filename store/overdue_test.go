@@ -1,0 +1,56 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// heap is a stream that holds messages with the headers given, from sequence 1 on.
+type heap []nats.Header
+
+func (heap) publish(context.Context, *nats.Msg) (uint64, error) { return 0, nats.ErrTimeout }
+func (heap) state(context.Context) (streamState, error)         { return streamState{}, nats.ErrTimeout }
+
+func (h heap) next(_ context.Context, _ string, seq uint64) (*jetstream.RawStreamMsg, error) {
+	if seq > uint64(len(h)) {
+		return nil, jetstream.ErrMsgNotFound
+	}
+	return &jetstream.RawStreamMsg{Sequence: seq, Header: h[seq-1]}, nil
+}
+
+// A server that could not fire a wake-up in its time never does, but keeps it.
+func TestOverdueWakeUpsAreNotParked(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	wake := func(ago time.Duration) nats.Header {
+		at, err := scheduleAt(now.Add(-ago))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nats.Header{jetstream.ScheduleHeader: {at}}
+	}
+	due := nats.Header{}
+	for name, c := range map[string]struct {
+		there heap
+		want  bool
+	}{
+		"nothing":                  {nil, false},
+		"in time":                  {heap{wake(-time.Hour)}, true},
+		"firing":                   {heap{wake(time.Second)}, true},
+		"overdue":                  {heap{wake(time.Minute)}, false},
+		"due":                      {heap{due}, true},
+		"overdue behind a due":     {heap{wake(time.Minute), due}, true},
+		"due before an overdue":    {heap{due, wake(time.Minute)}, true},
+		"a schedule not of ours":   {heap{{jetstream.ScheduleHeader: {"@every 1h"}}}, true},
+		"overdue by half a second": {heap{wake(500 * time.Millisecond)}, true},
+	} {
+		w := &Wakes{line: newLine(c.there), now: func() time.Time { return now }}
+		got, err := w.Parked(t.Context(), Key{Batch: "b", Job: "j"}, 1)
+		if err != nil || got != c.want {
+			t.Errorf("%s: parked %v, %v; want %v", name, got, err, c.want)
+		}
+	}
+}
