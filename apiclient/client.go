@@ -62,6 +62,10 @@ type Config struct {
 	// whether the call was a creation.
 	OnQuota func(creation bool, q Quota)
 
+	// OnToken, if set, is told the end of every try to get a token; nil means
+	// that there is one.
+	OnToken func(error)
+
 	UserAgent string // "" means "rescreen"
 	Log       *zap.Logger
 	Now       func() time.Time // nil means time.Now
@@ -80,6 +84,7 @@ type Client struct {
 	log         *zap.Logger
 	now         func() time.Time
 	onQuota     func(creation bool, q Quota)
+	onToken     func(error)
 
 	transport http.RoundTripper
 	own       *http.Transport // nil if the transport is the caller's
@@ -105,6 +110,7 @@ func New(cfg Config) (*Client, error) {
 		log:         cfg.Log,
 		now:         cfg.Now,
 		onQuota:     cfg.OnQuota,
+		onToken:     cfg.OnToken,
 		transport:   cfg.Transport,
 	}
 	if c.transport == nil {
@@ -155,6 +161,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
+	}
+	if cfg.OnToken == nil {
+		cfg.OnToken = func(error) {}
 	}
 	if cfg.OnQuota == nil {
 		cfg.OnQuota = func(bool, Quota) {}

@@ -113,10 +113,12 @@ func (s *tokenSource) renew(ctx context.Context, tokenURL string) (*token, *Erro
 		// A caller that was stopped says nothing about the endpoint.
 		if callerEnded(ctx) == nil {
 			s.pause.failed(s.client.now(), err)
+			s.client.onToken(err)
 		}
 		return nil, err
 	}
 	s.pause.succeeded()
+	s.client.onToken(nil)
 	t.forRefused = s.refused.Swap(false)
 	s.current.Store(t)
 	return t, nil

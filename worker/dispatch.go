@@ -22,7 +22,13 @@ const (
 	recheckPause = 2 * time.Second
 	// troublePause keeps a loop that meets errors from spinning.
 	troublePause = time.Second
+	// turnWait is how long a loop waits for a slot or a permit before it begins
+	// another turn, so that one can tell a loop that waits from one that hangs.
+	turnWait = 10 * time.Second
 )
+
+// errBusy ends a turn that found no slot or permit in time. Nothing was asked.
+var errBusy = errors.New("all slots or permits are in use")
 
 // dispatcher starts steps. Its loops hold no logic of the job's life: they take a
 // slot, for new jobs a permit, then a message, because messages taken before
@@ -39,9 +45,10 @@ type dispatcher struct {
 func (d *dispatcher) dueLoop(ctx context.Context) {
 	pending := 0 // what the server last said is there
 	for ctx.Err() == nil {
+		d.health.turned("due")
 		var err error
 		pending, err = d.dueTurn(ctx, pending)
-		d.pause(ctx, "pull wake-ups", err)
+		d.pause(ctx, dueHealth, "pull wake-ups", err)
 	}
 }
 
@@ -53,13 +60,15 @@ func (d *dispatcher) dueTurn(ctx context.Context, known int) (pending int, err e
 	if err := d.limiter.closed(); err != nil {
 		return known, err
 	}
-	if err := d.slots.take(ctx, collecting); err != nil {
-		return known, err
+	turn, cancel := context.WithTimeout(ctx, turnWait)
+	defer cancel()
+	if d.slots.take(turn, collecting) != nil {
+		return known, errBusy
 	}
-	n, err := d.lobby.enter(ctx, d.limiter.mayHold, min(max(known, 1), 1+d.slots.free(collecting)))
+	n, err := d.lobby.enter(turn, d.limiter.mayHold, min(max(known, 1), 1+d.slots.free(collecting)))
 	if err != nil {
 		d.slots.release(collecting, 1)
-		return known, err
+		return known, errBusy
 	}
 	slots := 1 + d.slots.more(collecting, n-1)
 	wait := d.cfg.IdleWait
@@ -83,15 +92,16 @@ func (d *dispatcher) jobsLoop(ctx context.Context) {
 	backlog := newBacklog()
 	var asked time.Time
 	for ctx.Err() == nil {
+		d.health.turned("jobs")
 		if idle := backlog.pending() == 0; idle || time.Since(asked) >= surveyEvery {
-			d.pause(ctx, "look for jobs", d.survey(ctx, backlog))
+			d.pause(ctx, jobsHealth, "look for jobs", d.survey(ctx, backlog))
 			asked = time.Now()
 			if idle && backlog.pending() == 0 {
 				_ = wait(ctx, jitter(d.cfg.LookEvery, d.cfg.ID, asked.Nanosecond()))
 			}
 			continue
 		}
-		d.pause(ctx, "pull jobs", d.jobsRush(ctx, backlog))
+		d.pause(ctx, jobsHealth, "pull jobs", d.jobsRush(ctx, backlog))
 	}
 }
 
@@ -113,12 +123,17 @@ func (d *dispatcher) survey(ctx context.Context, backlog *backlog) error {
 // jobsRush takes a slot, then permits and as many slots, then as many jobs, once.
 // Only one slot is held while there is no permit: the others may be of use meanwhile.
 func (d *dispatcher) jobsRush(ctx context.Context, backlog *backlog) error {
-	if err := d.slots.take(ctx, starting); err != nil {
-		return err
+	turn, cancel := context.WithTimeout(ctx, turnWait)
+	defer cancel()
+	if d.slots.take(turn, starting) != nil {
+		return errBusy
 	}
-	permits, err := d.limiter.reserve(ctx, fresh, min(backlog.pending(), 1+d.slots.free(starting)))
+	permits, err := d.limiter.reserve(turn, fresh, min(backlog.pending(), 1+d.slots.free(starting)))
 	if err != nil {
 		d.slots.release(starting, 1)
+		if turn.Err() != nil {
+			return errBusy
+		}
 		return err
 	}
 	n := 1 + d.slots.more(starting, len(permits)-1)
@@ -149,9 +164,11 @@ func (d *dispatcher) jobsRush(ctx context.Context, backlog *backlog) error {
 // delivered until somebody asks for them again. Their steps wait for permits
 // themselves. One round brings as many as one worker can have held.
 func (d *dispatcher) jobsWatch(ctx context.Context, batch queue.BatchID) error {
+	turn, cancel := context.WithTimeout(ctx, turnWait)
+	defer cancel()
 	for range d.cfg.Slots {
-		if err := d.slots.take(ctx, starting); err != nil {
-			return err
+		if d.slots.take(turn, starting) != nil {
+			return errBusy
 		}
 		got, err := d.jobs.Pull(ctx, batch, 1)
 		if len(got) == 0 {
@@ -196,18 +213,22 @@ func (d *dispatcher) run(s *step, msg *queue.Delivery) {
 	d.settle(d.steps, s, msg, err)
 }
 
-// pause turns an error of a loop's turn into a log line and a pause. A closed
-// upstream pauses until it opens; being stopped is no error.
-func (d *dispatcher) pause(ctx context.Context, what string, err error) {
+// pause takes in the end of a loop's turn, in which something was asked for: an
+// error becomes trouble and a pause. A closed upstream pauses until it opens;
+// being stopped is no error.
+func (d *dispatcher) pause(ctx context.Context, of, what string, err error) {
 	var closed *ClosedError
 	switch {
-	case err == nil, ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errBusy):
 	case errors.As(err, &closed):
 		// Looked at again before long: it may be opened early.
 		_ = wait(ctx, min(closed.Until.Sub(d.clock.Now())+jitter(reopenPause, d.cfg.ID, 0), recheckPause))
-	default:
-		d.logger.Warn(what, zap.Error(err))
+	case err != nil:
+		d.health.Heard(of, err)
+		d.logger.Debug(what, zap.Error(err))
 		_ = wait(ctx, jitter(troublePause, d.cfg.ID, time.Now().Nanosecond()))
+	default:
+		d.health.Heard(of, nil)
 	}
 }
 

@@ -51,6 +51,7 @@ type limiterConfig struct {
 	registers Registers
 	signals   Signals
 	clock     Clock
+	health    *Health
 	log       *zap.Logger
 }
 

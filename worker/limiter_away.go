@@ -7,8 +7,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// reached ends a time in which the record could not be reached. The mutex is held.
+// reached ends a time in which the record could not be reached: a turn has done
+// all it wanted. That it was read is not enough, a full stream can be read.
 func (l *limiter) reached() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if !l.away.IsZero() {
 		l.log.Info("limits can be reached again", zap.Duration("after", time.Since(l.away)))
 		l.away = time.Time{}

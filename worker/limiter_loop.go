@@ -28,6 +28,8 @@ const (
 	healPause = 15 * time.Second
 	// never is a sleep that only a kick ends.
 	never = time.Hour
+	// idleTurn is how often the loop turns when nobody wants anything.
+	idleTurn = 30 * time.Second
 )
 
 // run serves callers until ctx ends.
@@ -55,10 +57,12 @@ func (l *limiter) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		l.health.turned("limits")
 		next, err := l.turn(ctx)
 		switch {
 		case err == nil:
 			conflicts = 0
+			l.reached()
 		case errors.Is(err, store.ErrConflict):
 			if conflicts++; conflicts > 1 {
 				next = partOf(conflictPause<<min(conflicts, 5), l.by, l.clock.Now().Nanosecond())
@@ -66,7 +70,7 @@ func (l *limiter) run(ctx context.Context) {
 		default:
 			next = l.trouble(ctx, err)
 		}
-		timer.Reset(next)
+		timer.Reset(min(next, idleTurn))
 	}
 }
 
@@ -326,7 +330,6 @@ func (l *limiter) learn(limits Limits, seq uint64) {
 		l.warnOfBursts(limits)
 	}
 	l.limits, l.seq, l.loaded = limits, seq, time.Now()
-	l.reached()
 }
 
 // warnOfBursts tells of budgets that cannot be used to the full.
@@ -387,7 +390,6 @@ func (l *limiter) commit(ctx context.Context, t turn, next Limits, got grant) er
 	l.limits, l.seq, l.loaded = next, seq, time.Now()
 	l.heard = l.heard[len(t.heard):]
 	l.used = l.used.minus(t.want.used)
-	l.reached()
 	l.serve(got)
 	return nil
 }

@@ -46,7 +46,8 @@ func (l *limiters) run(id string, off time.Duration) (*limiter, func()) {
 		register: LimitsRegister("local"), by: id, first: NewLimits(l.create, l.requests, 1_000_000, "test", time.Time{}),
 		lifetime: 2 * time.Hour, creating: func() int { return 0 },
 		open:      func(context.Context) (int, error) { return int(l.open.Load()), nil },
-		registers: l.store.Registers, signals: l.store.Signals, clock: offClock{l.store.Clock, off}, log: zap.NewNop(),
+		registers: l.store.Registers, signals: l.store.Signals, clock: offClock{l.store.Clock, off},
+		health: NewHealth(zap.NewNop(), func(error) Diagnosis { return Diagnosis{} }), log: zap.NewNop(),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	l.all.Go(func() { lim.run(ctx) })

@@ -159,6 +159,7 @@ func (w *Worker) keepAlive(ctx context.Context) {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
 	for {
+		w.health.turned("keep alive")
 		select {
 		case <-ctx.Done():
 			return

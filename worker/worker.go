@@ -137,7 +137,9 @@ type Deps struct {
 	Due       Due
 	Jobs      Jobs
 	Batches   Batches
-	Log       *zap.Logger
+	// Health is told of what goes wrong; nil if nobody wants to know.
+	Health *Health
+	Log    *zap.Logger
 }
 
 // Worker takes jobs through their lives. Any number of workers may share one
@@ -157,6 +159,7 @@ type Worker struct {
 	jobs      Jobs
 	batches   Batches
 	limiter   *limiter
+	health    *Health
 	logger    *zap.Logger
 	counts    counts
 	slots     slots
@@ -169,12 +172,15 @@ func New(cfg Config, d Deps) (*Worker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if d.Health == nil {
+		d.Health = NewHealth(d.Log, func(error) Diagnosis { return Diagnosis{} })
+	}
 	w := &Worker{
 		cfg: cfg, plan: cfg.Plan,
 		ledger: d.Ledger, wakes: d.Wakes, outcomes: d.Outcomes, evidence: d.Evidence, registers: d.Registers, clock: d.Clock,
 		sessions: d.Sessions, entities: d.Entities,
 		due: d.Due, jobs: d.Jobs, batches: d.Batches,
-		logger: d.Log,
+		health: d.Health, logger: d.Log,
 		slots:  newSlots(cfg.Slots),
 		flight: newFlight(),
 	}
@@ -182,7 +188,7 @@ func New(cfg Config, d Deps) (*Worker, error) {
 		register: LimitsRegister(cfg.APIEnv), by: cfg.ID,
 		first:    NewLimits(cfg.Create, cfg.Requests, cfg.MaxOpen, "worker "+cfg.ID, time.Time{}),
 		lifetime: cfg.ResultLifetime, creating: func() int { return int(w.creations.Load()) }, open: d.Wakes.Open,
-		registers: d.Registers, signals: d.Signals, clock: d.Clock, log: d.Log,
+		registers: d.Registers, signals: d.Signals, clock: d.Clock, health: d.Health, log: d.Log,
 	})
 	return w, nil
 }

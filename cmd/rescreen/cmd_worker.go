@@ -28,9 +28,14 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	silence, err := st.serveHTTP(ctx, c.HTTPAddr)
+	if err != nil {
+		return err
+	}
 	log.Info("worker started", zap.String("api_env", string(c.API.APIEnv)),
 		zap.Int("slots", c.Lifecycle.Slots), zap.Bool("embedded", c.Embedded))
 	err = st.run(ctx)
+	silence()
 	log.Info("worker stopped")
 	return err
 }

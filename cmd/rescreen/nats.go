@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nuid"
 	"github.com/synadia-io/orbit.go/natscontext"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"rescreen/queue/natsembed"
 )
@@ -34,6 +35,7 @@ type natsLink struct {
 	Lost <-chan struct{}
 
 	closing *atomic.Bool
+	denied  *denial
 }
 
 // Close ends the connection. Every publish of ours waits for its answer, so
@@ -149,8 +151,8 @@ func (t natsTarget) connect(ctx context.Context, name string, log *zap.Logger) (
 		return nil, err
 	}
 	lost := make(chan struct{})
-	link := &natsLink{Lost: lost, closing: &atomic.Bool{}}
-	options := append(handlers(log, link.closing, lost), baseOptions(name)...)
+	link := &natsLink{Lost: lost, closing: &atomic.Bool{}, denied: &denial{}}
+	options := append(handlers(log, link.closing, link.denied, lost), baseOptions(name)...)
 	options = append(options, t.options...)
 	options = append(options, ownInbox) // last: only where nobody else has said which
 	settings, err := link.dial(t, options)
@@ -215,15 +217,20 @@ func ownInbox(o *nats.Options) error {
 }
 
 // handlers log what happens to the connection. The client's errors name
-// subjects and addresses, never credentials or payloads.
-func handlers(log *zap.Logger, closing *atomic.Bool, lost chan<- struct{}) []nats.Option {
+// subjects and addresses, never credentials or payloads. Of its errors one per
+// second is logged: a permission withdrawn makes one for every request.
+func handlers(log *zap.Logger, closing *atomic.Bool, denied *denial, lost chan<- struct{}) []nats.Option {
+	seldom := log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Second, 1, 0)
+	}))
 	return []nats.Option{
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		nats.ErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			denied.note(nc, err)
 			fields := []zap.Field{zap.Error(err)}
 			if sub != nil {
 				fields = append(fields, zap.String("subject", sub.Subject))
 			}
-			log.Warn("NATS error", fields...)
+			seldom.Warn("NATS error", fields...)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if !closing.Load() {

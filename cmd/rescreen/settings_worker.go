@@ -88,6 +88,7 @@ type workerSettings struct {
 	Budgets   budgetSettings    `embed:""`
 	Lifecycle lifecycleSettings `embed:""`
 
+	HTTPAddr       string `group:"run" placeholder:"HOST:PORT" help:"Where to serve /livez, /readyz and /metrics; port 0 for any free one. Default: nowhere."`
 	Embedded       bool   `group:"run" help:"Start a NATS server in this process, with its files under --data-dir."`
 	EmbeddedListen string `group:"run" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens for other workers and commands of this machine; port 0 for any free one. Keep the port: they come back to it after a restart."`
 }
@@ -101,6 +102,7 @@ func (s workerSettings) check(calling bool) problems {
 	found = append(found, s.API.problems(calling)...)
 	found = append(found, s.Budgets.problems()...)
 	found = append(found, s.Lifecycle.problems()...)
+	checkListen(&found, "--http-addr", s.HTTPAddr)
 	checkListen(&found, "--embedded-listen", s.EmbeddedListen)
 	if host, _, err := net.SplitHostPort(s.EmbeddedListen); err == nil && !loopback(host) {
 		found.addf("--embedded-listen", "%q is not an address of this machine alone: the embedded server has no TLS, run a nats-server for other machines", s.EmbeddedListen)

@@ -35,41 +35,49 @@ type station struct {
 	jobs    *queue.Jobs
 	batches *queue.Batches
 	due     *queue.Puller
+	health  *worker.Health
 	worker  *worker.Worker
 	log     *zap.Logger
 }
 
 // newStation puts a worker together. It makes no call to the API.
 func newStation(ctx context.Context, now func() time.Time, link *natsLink, s workerSettings, log *zap.Logger) (*station, error) {
-	st := &station{now: now, link: link, log: log}
+	st := &station{now: now, link: link, log: log, health: worker.NewHealth(log, link.diagnose)}
+	link.denied.tell(st.health)
 	api, err := s.API.clientConfig(s.Lifecycle, log)
 	if err != nil {
 		return nil, err
 	}
 	api.Now = now
 	api.OnQuota = func(creation bool, q apiclient.Quota) { st.worker.Quota(creation, q.Remaining, q.Reset) }
+	api.OnToken = func(err error) { st.health.Heard(worker.TokenHealth, err) }
 	if st.client, err = apiclient.New(api); err != nil {
 		return nil, usageError(err, "")
 	}
 	if err := st.open(ctx); err != nil {
 		return nil, setUpFirst(err)
 	}
-	st.worker, err = worker.New(s.workerConfig(int(link.Conn.MaxPayload())), worker.Deps{
-		Ledger: st.store.Ledger, Wakes: st.store.Wakes, Outcomes: st.store.Outcomes, Evidence: st.store.Evidence,
-		Registers: st.store.Registers, Signals: st.store.Signals, Clock: st.store.Clock,
-		Sessions: st.client, Entities: st.client,
-		Due: st.due, Jobs: st.jobs, Batches: queue.NewCaretaker(st.jobs, st.batches),
-		Log: log,
-	})
+	st.worker, err = worker.New(s.workerConfig(int(link.Conn.MaxPayload())), st.deps())
 	if err != nil {
 		return nil, usageError(err, "")
 	}
 	return st, nil
 }
 
+// deps is what the worker works with.
+func (st *station) deps() worker.Deps {
+	return worker.Deps{
+		Ledger: st.store.Ledger, Wakes: st.store.Wakes, Outcomes: st.store.Outcomes, Evidence: st.store.Evidence,
+		Registers: st.store.Registers, Signals: st.store.Signals, Clock: st.store.Clock,
+		Sessions: st.client, Entities: st.client,
+		Due: st.due, Jobs: st.jobs, Batches: queue.NewCaretaker(st.jobs, st.batches),
+		Health: st.health, Log: st.log,
+	}
+}
+
 // open looks up everything in NATS.
 func (st *station) open(ctx context.Context) (err error) {
-	if st.store, err = store.Open(ctx, st.link.JS, st.now); err != nil {
+	if st.store, err = store.Open(ctx, st.link.JS, st.now, store.Listen(st.heard)); err != nil {
 		return err
 	}
 	if st.jobs, err = queue.OpenJobs(ctx, st.link.JS); err != nil {
@@ -80,6 +88,15 @@ func (st *station) open(ctx context.Context) (err error) {
 	}
 	st.due, err = queue.OpenPuller(ctx, st.link.JS, store.WakesStream, store.DueConsumerName)
 	return err
+}
+
+// heard passes on what the store tells of its requests.
+func (st *station) heard(stream string, write bool, err error) {
+	verb := "read "
+	if write {
+		verb = "write "
+	}
+	st.health.Heard(verb+stream, err)
 }
 
 // run works until ctx ends or the connection is closed for good.
