@@ -9,6 +9,7 @@ import (
 
 	"rescreen/apiclient"
 	"rescreen/queue"
+	"rescreen/store"
 )
 
 // How often a session may be created anew within one attempt.
@@ -157,7 +158,7 @@ func (s *step) created(ctx context.Context, rec Record, seq uint64, id apiclient
 		newSeq, err = s.commit(ctx, rec, waiting, seq)
 	}
 	if errors.Is(err, errMoved) {
-		return s.orphaned(ctx, id)
+		return s.orphaned(ctx, rec, id)
 	}
 	if err != nil {
 		// Paid for and not written down: whoever finds the record later has to
@@ -169,13 +170,27 @@ func (s *step) created(ctx context.Context, rec Record, seq uint64, id apiclient
 }
 
 // orphaned records a session that nobody polls in the record of its job, and
-// goes on from there.
-func (s *step) orphaned(ctx context.Context, id apiclient.SessionID) error {
+// goes on from there. A record that is gone, with its stream or by itself, is
+// put back as the intent that the session was created for.
+func (s *step) orphaned(ctx context.Context, intent Record, id apiclient.SessionID) error {
 	var err error
 	for range maxRestarts {
 		var rec Record
 		var seq uint64
-		if rec, seq, err = s.load(ctx); err != nil {
+		rec, seq, err = s.load(ctx)
+		if errors.Is(err, store.ErrNotFound) {
+			if seq, err = s.commit(ctx, Record{}, intent, 0); err == nil {
+				s.log().Warn("record was lost, put back with its session", zap.String("session", string(id)))
+				waiting := intent.startWaiting(s.clock.Now(), id)
+				if seq, err = s.commit(ctx, intent, waiting, seq); err == nil {
+					return s.follow(ctx, waiting, seq)
+				}
+			}
+			if errors.Is(err, errMoved) {
+				continue
+			}
+		}
+		if err != nil {
 			break
 		}
 		if rec.Session == id { // its commit was stored, and somebody has written on top of it

@@ -14,8 +14,9 @@ import (
 	"rescreen/store"
 )
 
-// repairRegister holds the claim on the repair and its place in the records.
-const repairRegister = "repair"
+// RepairRegister holds the claim on the repair and its place in the records. Who
+// makes a stream anew removes it, because that place means nothing any more.
+const RepairRegister = "repair"
 
 // leasePasses is for how many pauses between two passes a claim holds without
 // being renewed: whoever repairs keeps at it, because what it remembers is
@@ -49,7 +50,11 @@ type repair struct {
 func (w *Worker) repairLoop(ctx context.Context) {
 	r := &repair{Worker: w, open: make(map[uint64]struct{})}
 	for wait(ctx, jitter(w.cfg.RepairEvery, w.cfg.ID, time.Now().Nanosecond())) == nil {
-		if err := r.pass(ctx); err != nil && ctx.Err() == nil {
+		err := r.pass(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if w.health.Heard(repairHealth, err); err != nil {
 			w.logger.Warn("repair", zap.Error(err))
 		}
 	}
@@ -70,7 +75,7 @@ func (r *repair) pass(ctx context.Context) error {
 // take takes the claim if it is free, expired, or its own. What a worker
 // remembers is worth nothing after another has held the claim.
 func (r *repair) take(ctx context.Context) (bool, error) {
-	value, seq, err := r.registers.Load(ctx, repairRegister)
+	value, seq, err := r.registers.Load(ctx, RepairRegister)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, fmt.Errorf("load repair claim: %w", err)
 	}
@@ -106,7 +111,7 @@ func (r *repair) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode repair claim: %w", err)
 	}
-	if r.seq, err = r.registers.Commit(ctx, repairRegister, value, r.seq); err != nil {
+	if r.seq, err = r.registers.Commit(ctx, RepairRegister, value, r.seq); err != nil {
 		return fmt.Errorf("save repair claim: %w", err)
 	}
 	return nil
@@ -124,10 +129,11 @@ func (r *repair) recordsPass(ctx context.Context) error {
 		switch {
 		case errors.Is(err, store.ErrNotFound), err == nil && rec.Seq != seq:
 			delete(r.open, seq) // it has moved on
-		case err != nil:
+		case err == nil:
+			err = r.look(ctx, rec)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
-		default:
-			r.look(ctx, rec)
 		}
 	}
 	for {
@@ -135,10 +141,12 @@ func (r *repair) recordsPass(ctx context.Context) error {
 		if errors.Is(err, store.ErrNotFound) || err == nil && r.clock.Now().Sub(rec.Time) < r.cfg.RepairAge {
 			return r.renew(ctx)
 		}
+		if err == nil {
+			err = r.look(ctx, rec)
+		}
 		if err != nil {
 			return err
 		}
-		r.look(ctx, rec)
 		r.checked = rec.Seq
 	}
 }
@@ -165,9 +173,13 @@ func (r *repair) next(ctx context.Context, pace *time.Ticker, after uint64) (sto
 }
 
 // look sees to one record and remembers it unless it has ended. One that cannot
-// be repaired now must not keep the others from it: it is looked at again.
-func (r *repair) look(ctx context.Context, rec store.Record) {
+// be repaired must not keep the others from it: it is looked at again. Trouble
+// with the store is the same for all, and ends the pass.
+func (r *repair) look(ctx context.Context, rec store.Record) error {
 	ended, err := r.record(ctx, rec)
+	if transient(err) {
+		return fmt.Errorf("record %s: %w", rec.Key, err)
+	}
 	if err != nil && ctx.Err() == nil {
 		r.logger.Warn("repair", zap.Stringer("record", rec.Key), zap.Error(err))
 	}
@@ -176,6 +188,7 @@ func (r *repair) look(ctx context.Context, rec store.Record) {
 	} else {
 		r.open[rec.Seq] = struct{}{}
 	}
+	return nil
 }
 
 // record parks a wake-up for a job that nothing else will set going again, and
@@ -187,8 +200,9 @@ func (r *repair) record(ctx context.Context, stored store.Record) (ended bool, e
 	if errors.Is(err, errUnknownState) {
 		return false, nil // a newer worker's
 	}
-	if err != nil {
-		return false, err
+	if err != nil { // it stays so, and must not keep the others from it
+		r.logger.Warn("repair", zap.Stringer("record", stored.Key), zap.Error(err))
+		return false, nil
 	}
 	if rec.State.terminal() {
 		out, err := r.outcomes.Exists(ctx, stored.Key, rec.Attempt, rec.State == Failed)

@@ -197,7 +197,7 @@ func TestRepairIsTakenOver(t *testing.T) {
 }
 
 func (w *world) repairHolder() string {
-	value, _, err := w.store.Registers.Load(context.Background(), repairRegister)
+	value, _, err := w.store.Registers.Load(context.Background(), RepairRegister)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func (w *world) repairHolder() string {
 
 func TestRepairClaimThatCannotBeReadIsBegunAnew(t *testing.T) {
 	inWorld(t, amlsim.Config{}, func(w *world) {
-		if _, err := w.store.Registers.Commit(t.Context(), repairRegister, []byte("{"), 0); err != nil {
+		if _, err := w.store.Registers.Commit(t.Context(), RepairRegister, []byte("{"), 0); err != nil {
 			t.Fatal(err)
 		}
 		job := person(1, false)

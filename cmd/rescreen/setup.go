@@ -11,6 +11,7 @@ import (
 
 	"rescreen/queue"
 	"rescreen/store"
+	"rescreen/worker"
 )
 
 // setupOptions say how to set up.
@@ -88,7 +89,30 @@ func setup(ctx context.Context, js jetstream.JetStream, o setupOptions) ([]chang
 			return plan[:i], fmt.Errorf("%s %s %s: %w", c.Action, c.Kind, c.Name, explainRefusal(err))
 		}
 	}
-	return plan, nil
+	return plan, repairFromStart(ctx, js, plan)
+}
+
+// repairFromStart has the repair look at all records again when a stream was
+// made: its place in the records was true of the streams there were before.
+func repairFromStart(ctx context.Context, js jetstream.JetStream, done []change) error {
+	made := func(name string) bool {
+		return slices.ContainsFunc(done, func(c change) bool { return c.Name == name && c.Action == actionCreate })
+	}
+	if made(store.LimitsStream) || !made(store.RecordsStream) && !made(store.WakesStream) && !made(store.ResultsStream) {
+		return nil
+	}
+	subject, err := store.RegisterSubject(worker.RepairRegister)
+	if err != nil {
+		return err
+	}
+	limits, err := js.Stream(ctx, store.LimitsStream)
+	if err == nil {
+		err = limits.Purge(ctx, jetstream.WithPurgeSubject(subject))
+	}
+	if err != nil {
+		return fmt.Errorf("let the repair begin anew: %w", err)
+	}
+	return nil
 }
 
 // checkJetStream tells a server without JetStream from one that is out of
