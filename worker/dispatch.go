@@ -211,6 +211,9 @@ func (d *dispatcher) run(s *step, msg *queue.Delivery) {
 	s.admitted()
 	s.dropPermit()
 	d.settle(d.steps, s, msg, err)
+	if s.alone {
+		d.suspects.Unlock()
+	}
 }
 
 // pause takes in the end of a loop's turn, in which something was asked for: an

@@ -36,6 +36,8 @@ type step struct {
 	message    string
 	deliveries uint64 // of this message, this one included
 	struck     bool   // a strike may have been written for this delivery
+	bare       bool   // the result is published without its document
+	alone      bool   // holds the worker's one place for suspects
 	// tries is how often a wake-up for a create found no permit.
 	tries int
 	// tier is which slot the step holds, permit the one for a creation, if it came
@@ -248,7 +250,9 @@ func (s *step) recordless(ctx context.Context) error {
 // strike counts a delivery that finds the record as the last one of the same
 // message left it (law 10), before anything is done that might kill the worker
 // once more. It leaves a creating record alone: that one is somebody's call,
-// and its own re-creations bound it. ended says that nothing is left to do.
+// and its own re-creations bound it. A job that is done cannot fail any more; what
+// is left out then is the one part of its result that anybody else has written.
+// ended says that nothing is left to do.
 func (s *step) strike(ctx context.Context, fresh *Record) (ended bool, err error) {
 	rec, seq, err := s.load(ctx)
 	switch {
@@ -258,7 +262,7 @@ func (s *step) strike(ctx context.Context, fresh *Record) (ended bool, err error
 		return false, nil
 	case err != nil:
 		return false, err
-	case rec.Attempt != s.attempt, rec.State != Queued && rec.State != Waiting:
+	case rec.Attempt != s.attempt, rec.State != Queued && rec.State != Waiting && rec.State != Done:
 		return false, nil
 	}
 	next := rec
@@ -266,9 +270,21 @@ func (s *step) strike(ctx context.Context, fresh *Record) (ended bool, err error
 	if rec.Strikes != nil && rec.Strikes.Message == s.message {
 		next.Strikes.Count = rec.Strikes.Count + 1
 	}
+	if next.Strikes.Count > maxStrikes && rec.State == Done {
+		s.log().Error("result could not be published with its document, published without", zap.Int("deliveries", next.Strikes.Count))
+		s.bare = true
+		return false, nil
+	}
 	if next.Strikes.Count > maxStrikes {
 		s.log().Error("step never ends, job given up", zap.Int("deliveries", next.Strikes.Count))
 		return true, s.end(ctx, rec, rec.fail(s.clock.Now(), queue.InternalError, 0, "a step of this job was started again and again and never ended"), seq)
+	}
+	if next.Strikes.Count > 1 && !s.alone {
+		// It may have been the others around it: what was struck before is tried
+		// without others of its like, so that each death tells of one job.
+		if s.alone = s.suspects.TryLock(); !s.alone {
+			return false, errSuspect
+		}
 	}
 	if rec.State == none {
 		next.State, next.Since, next.NotBefore = Queued, s.clock.Now(), s.clock.Now()
@@ -284,7 +300,7 @@ func (s *step) strike(ctx context.Context, fresh *Record) (ended bool, err error
 // fail is harmless: the count only comes closer to its bound by one.
 func (s *step) unstrike(ctx context.Context) {
 	rec, seq, err := s.load(ctx)
-	if err != nil || rec.State.terminal() || rec.Strikes == nil || rec.Strikes.Message != s.message {
+	if err != nil || rec.State == Failed || rec.Strikes == nil || rec.Strikes.Message != s.message {
 		return
 	}
 	next := rec
@@ -309,8 +325,9 @@ func (s *step) load(ctx context.Context) (Record, uint64, error) {
 // commit replaces the record from, stored at seq, by to. It goes on while the
 // worker is stopping: what it writes has happened.
 func (s *step) commit(ctx context.Context, from, to Record, seq uint64) (uint64, error) {
-	newAttempt := from.State == none && seq > 0 // over a failed earlier attempt
-	if !allowed(from.State, to.State) && !newAttempt {
+	newAttempt := from.State == none && seq > 0       // over a failed earlier attempt
+	counted := from.State == Done && to.State == Done // a strike, or one taken back
+	if !allowed(from.State, to.State) && !newAttempt && !counted {
 		return 0, fmt.Errorf("%s to %s: %w", from.State, to.State, errIllegal)
 	}
 	value, err := json.Marshal(to)

@@ -18,7 +18,7 @@ func (s *step) publish(ctx context.Context, rec Record) error {
 	ctx, cancel := lasting(ctx, storeTimeout)
 	defer cancel()
 	out := store.Outcome{Key: s.key, Attempt: rec.Attempt, Failed: rec.State == Failed, Traceparent: rec.Traceparent}
-	err := s.publishEvent(ctx, rec, out, true)
+	err := s.publishEvent(ctx, rec, out, !s.bare)
 	if errors.Is(err, store.ErrRefused) && rec.State == Done {
 		// The stream takes less than the server does. The document can be
 		// read from the evidence; a job that is done cannot fail any more.

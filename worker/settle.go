@@ -41,6 +41,9 @@ var (
 	// errMoved is returned when a commit found the record changed by somebody
 	// else: start again from the record as it is now.
 	errMoved = errors.New("record moved on")
+	// errSuspect is returned for a message that was struck before, while this worker
+	// tries another one that was.
+	errSuspect = errors.New("another step that may kill the worker is under way")
 	// errIllegal is returned for a transition that the table does not have: a
 	// mistake in this package, never committed.
 	errIllegal = errors.New("transition not in the table")
@@ -71,6 +74,8 @@ func endingOf(err error) ending {
 		return ending{delay: staleDelay, orderly: true, level: (*zap.Logger).Info}
 	case errors.Is(err, errEarlier):
 		return ending{delay: earlierDelay, orderly: true, level: (*zap.Logger).Info}
+	case errors.Is(err, errSuspect):
+		return ending{delay: staleDelay, orderly: true, level: (*zap.Logger).Debug}
 	case errors.Is(err, errUnknownState):
 		// A newer worker takes it; this one keeps its hands off.
 		return ending{delay: puzzleDelay, orderly: true, level: (*zap.Logger).Warn}

@@ -25,6 +25,7 @@ func TestEndingOfEveryError(t *testing.T) {
 		{"the worker stops", fmt.Errorf("poll: %w", errStopping), false, 0, true},
 		{"a stale read", errStale, false, staleDelay, true},
 		{"an earlier attempt that is still open", errEarlier, false, earlierDelay, true},
+		{"a suspect beside another", errSuspect, false, staleDelay, true},
 		{"a record contended too often", fmt.Errorf("commit: %w", errMoved), false, staleDelay, true},
 		{"a register contended", fmt.Errorf("commit: %w", store.ErrConflict), false, staleDelay, true},
 		{"a newer worker's record", errUnknownState, false, puzzleDelay, true},

@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -58,7 +60,7 @@ func (w *watch) committing(key store.Key, value []byte, after uint64) {
 	if !known {
 		return
 	}
-	if from.Attempt == to.Attempt && !allowed(from.State, to.State) {
+	if from.Attempt == to.Attempt && !allowed(from.State, to.State) && !onlyStruck(from, to) {
 		w.problem("%s: %s to %s", key, from.State, to.State)
 	}
 	if from.Attempt > to.Attempt || from.Attempt < to.Attempt && from.State != Failed {
@@ -73,6 +75,15 @@ func (w *watch) committing(key store.Key, value []byte, after uint64) {
 	if to.State == Done && to.Query != nil {
 		w.problem("%s: done and keeps the query", key)
 	}
+}
+
+// onlyStruck reports whether nothing has changed about a done job but how often
+// its result was tried to be published.
+func onlyStruck(from, to Record) bool {
+	from.Strikes, to.Strikes = nil, nil
+	a, errA := json.Marshal(from)
+	b, errB := json.Marshal(to)
+	return from.State == Done && errors.Join(errA, errB) == nil && bytes.Equal(a, b)
 }
 
 func shrunk(from, to Counters) bool {

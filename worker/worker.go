@@ -164,6 +164,7 @@ type Worker struct {
 	counts    counts
 	slots     slots
 	creations atomic.Int64 // steps under way that may create a session
+	suspects  sync.Mutex   // held by the one step under way that was struck before
 	flight    flight
 }
 
