@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"rescreen":          main,
 		"rescreen-profiled": profiled,
+		"rescreen-poisoned": poisoned,
 		// A worker on a machine whose clock is wrong.
 		"rescreen-5m-ahead": func() { os.Exit(program(func() time.Time { return time.Now().Add(5 * time.Minute) })) },
 	})
@@ -54,7 +55,7 @@ func profiled() {
 //	daemon NAME rescreen ARGS  start the command and go on
 //	await NAME VAR REGEXP      wait until a line it writes matches, and keep the first group in VAR
 //	exits CODE rescreen ARGS   run the command and check the exit code
-//	get URL                    fetch a page; it must answer 200
+//	get URL                    fetch a page to stdout; it must answer 200
 //	world WHAT BATCH ARGS      do what workers or operators do, see scriptWorld
 //	writecontext               write a context "bank" of the nats tool for NATS_URL
 //	signal NAME SIG CODE       send INT, TERM or KILL and check the exit code (-1: killed)
@@ -238,7 +239,7 @@ func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
 func scriptGet(ts *testscript.TestScript, _ bool, args []string) {
 	response, err := http.Get(args[0])
 	ts.Check(err)
-	_, err = io.Copy(io.Discard, response.Body)
+	_, err = io.Copy(ts.Stdout(), response.Body)
 	ts.Check(errors.Join(err, response.Body.Close()))
 	if response.StatusCode != http.StatusOK {
 		ts.Fatalf("%s answers %s", args[0], response.Status)
