@@ -7,8 +7,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// reached ends a time in which the record could not be reached: a turn has done
-// all it wanted. That it was read is not enough, a full stream can be read.
+// reached ends a time in which the record could not be reached: a turn has asked for
+// something and done all it wanted. That it was read is not enough, a full stream
+// can be read.
 func (l *limiter) reached() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -62,7 +62,6 @@ func (l *limiter) run(ctx context.Context) {
 		switch {
 		case err == nil:
 			conflicts = 0
-			l.reached()
 		case errors.Is(err, store.ErrConflict):
 			if conflicts++; conflicts > 1 {
 				next = partOf(conflictPause<<min(conflicts, 5), l.by, l.clock.Now().Nanosecond())
@@ -77,7 +76,8 @@ func (l *limiter) run(ctx context.Context) {
 // turn does what can be done now, with at most one write, and returns when
 // there will be more to do.
 func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
-	if l.takeReload() || l.wanted() && l.old() {
+	read := l.takeReload() || l.wanted() && l.old()
+	if read {
 		if err := l.load(ctx); err != nil {
 			return 0, err
 		}
@@ -88,6 +88,9 @@ func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
 	}
 	next, got := t.lease()
 	if t.pointless(next, got) {
+		if read {
+			l.reached()
+		}
 		return t.nextLook(next), nil
 	}
 	again := l.contended
@@ -112,6 +115,7 @@ func (l *limiter) turn(ctx context.Context) (time.Duration, error) {
 	if err := l.commit(ctx, t, next, got); err != nil {
 		return 0, err
 	}
+	l.reached()
 	if t, busy = l.begin(); !busy {
 		return never, nil
 	}
