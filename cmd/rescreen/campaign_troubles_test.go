@@ -26,11 +26,11 @@ func troubles() []aTrouble {
 		{
 			// What the server does by itself when a write finds no room on its disk;
 			// it has to be restarted then.
-			name: "disk full", reason: "write SCREENING_RECORDS: no_responder", kind: kindAbsent,
+			name: "disk full", reason: "due consumer: no_responder", kind: kindAbsent, long: true,
 			do:   func(s *troubleSite) { must(s, s.server.ShutdownJetStream()) },
 			undo: func(s *troubleSite) { s.stopServer(); s.startServer() },
 		},
-		full(store.RecordsStream, true), full(store.EvidenceStream, true), full(store.ResultsStream, false),
+		full(store.RecordsStream), full(store.EvidenceStream), full(store.ResultsStream),
 		{
 			name: "account full", reason: "write (SCREENING|KV)_[a-zA-Z_]+: full", kind: kindFull, long: true,
 			do:   func(s *troubleSite) { s.accountLimit(1) },
@@ -61,8 +61,7 @@ func troubles() []aTrouble {
 		case "SCREENING_RECORDS deleted":
 			// Sessions whose records are gone end visibly.
 			all[i].failed = func(s *troubleSite) int { return s.sim.Stats().Sessions }
-			all[i].long = false
-		case "SCREENING_WAKES deleted", "publishing records denied":
+		case "SCREENING_WAKES deleted":
 			all[i].long = false
 		case "SCREENING_JOBS deleted":
 			// Jobs that nobody had begun are gone; nothing else knows of them.
@@ -90,7 +89,7 @@ func deleted(stream, reason string) aTrouble {
 }
 
 // full is a stream that has reached a limit, which is raised later.
-func full(stream string, long bool) aTrouble {
+func full(stream string) aTrouble {
 	limit := func(s *troubleSite, bytes int64) {
 		have, err := s.admin.Stream(s.Context(), stream)
 		must(s, err)
@@ -100,7 +99,7 @@ func full(stream string, long bool) aTrouble {
 		must(s, err)
 	}
 	return aTrouble{
-		name: stream + " full", reason: "write " + stream + ": full", kind: kindFull, long: long,
+		name: stream + " full", reason: "write " + stream + ": full", kind: kindFull, long: true,
 		do: func(s *troubleSite) {
 			have, err := s.admin.Stream(s.Context(), stream)
 			must(s, err)

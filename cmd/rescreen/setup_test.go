@@ -16,6 +16,7 @@ import (
 
 	"rescreen/queue"
 	"rescreen/store"
+	"rescreen/worker"
 )
 
 // testJetStream starts a server and connects to it.
@@ -307,5 +308,41 @@ func startCluster(t *testing.T) string {
 			t.Fatalf("no JetStream leader with three peers after %v", longEnough)
 		}
 		<-time.After(10 * time.Millisecond) // the server offers nothing to wait on
+	}
+}
+
+// The repair's place in the records is worth nothing once one of the streams it
+// is about has been made anew.
+func TestSetupLetsTheRepairBeginAnew(t *testing.T) {
+	js := testJetStream(t)
+	if _, err := setup(t.Context(), js, setupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), js, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		deleted string
+		anew    bool
+	}{{"", false}, {queue.JobsStream, false}, {store.ResultsStream, true}, {store.WakesStream, true}, {store.RecordsStream, true}} {
+		_, seq, err := s.Registers.Load(t.Context(), worker.RepairRegister)
+		if err != nil {
+			seq = 0
+		}
+		if _, err := s.Registers.Commit(t.Context(), worker.RepairRegister, []byte("{}"), seq); err != nil {
+			t.Fatal(err)
+		}
+		if c.deleted != "" {
+			if err := js.DeleteStream(t.Context(), c.deleted); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := setup(t.Context(), js, setupOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Registers.Load(t.Context(), worker.RepairRegister); errors.Is(err, store.ErrNotFound) != c.anew {
+			t.Errorf("after %q was deleted: %v", c.deleted, err)
+		}
 	}
 }
