@@ -183,11 +183,15 @@ const (
 	workerUser   = "worker"
 )
 
-func newTroubleSite(t *testing.T) *troubleSite {
+func newTroubleSite(t *testing.T) *troubleSite { return newTroubleSiteIn(t, t.TempDir()) }
+
+// newTroubleSiteIn has the server keep its files in a directory.
+func newTroubleSiteIn(t *testing.T, dir string) *troubleSite {
 	t.Helper()
 	s := &troubleSite{T: t, options: server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-		Users: []*server.User{{Username: adminUser, Password: "a"}, {Username: workerUser, Password: "w"}},
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
+		JetStreamMaxStore: 1 << 40, // else what the disk has room for
+		Users:             []*server.User{{Username: adminUser, Password: "a"}, {Username: workerUser, Password: "w"}},
 	}}
 	s.startServer()
 	t.Cleanup(func() { s.server.Shutdown(); s.server.WaitForShutdown() })

@@ -2,6 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -69,6 +74,41 @@ func troubles() []aTrouble {
 		}
 	}
 	return all
+}
+
+// TestCampaignTroubleNoSpace fills a real file system, which has to be a small one:
+//
+//	mount -t tmpfs -o size=32m tmpfs /mnt/small
+//	RESCREEN_CAMPAIGN=full RESCREEN_SMALL_DISK=/mnt/small go test ./cmd/rescreen -run NoSpace -v
+func TestCampaignTroubleNoSpace(t *testing.T) {
+	onlyInFull(t)
+	small := os.Getenv("RESCREEN_SMALL_DISK")
+	if small == "" {
+		t.Skip("no small file system is named: RESCREEN_SMALL_DISK=DIR")
+	}
+	dir, err := os.MkdirTemp(small, "nats")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	ballast := filepath.Join(dir, "ballast")
+	newTroubleSiteIn(t, dir).survives(aTrouble{
+		reason: "(write|read|due|job).*: (full|no_responder|timeout|missing)", kind: kindFull + "|" + kindAbsent + "|" + kindMissing + "|" + kindTimeout,
+		do: func(s *troubleSite) {
+			file, err := os.Create(ballast)
+			must(s, err)
+			block := make([]byte, 4096)
+			for err == nil {
+				_, err = file.Write(block)
+			}
+			if must(s, file.Close()); !errors.Is(err, syscall.ENOSPC) {
+				s.Fatalf("filling the file system ends with %v", err)
+			}
+		},
+		undo: func(s *troubleSite) {
+			must(s, os.Remove(ballast))
+			s.stopServer()
+			s.startServer()
+		},
+	})
 }
 
 // unbegun is how many jobs have no record.
