@@ -80,6 +80,7 @@ func TestJudge(t *testing.T) {
 		{apiError(503, 10008), unclear}, // no leader
 		{apiError(503, 10077), unclear}, // maximum bytes exceeded: until somebody makes room
 		{apiError(500, 10047), unclear}, // disk full
+		{apiError(400, 10002), unclear}, // the account has used up its storage
 		{apiError(429, 10167), unclear}, // too many requests
 		{apiError(409, 10158), unclear}, // duplicate in process
 		{apiError(400, 10054), refused}, // message larger than the stream allows
