@@ -296,18 +296,28 @@ func (s *step) strike(ctx context.Context, fresh *Record) (ended bool, err error
 	return false, nil
 }
 
-// unstrike takes the strike of an orderly ended delivery back. That it may
-// fail is harmless: the count only comes closer to its bound by one.
+// unstrike takes the strike of an orderly ended delivery back. One that stays
+// brings the count closer to its bound by one, so it is tried more than once:
+// what made the step end early is often trouble with the store.
 func (s *step) unstrike(ctx context.Context) {
+	err := s.takeStrikeBack(ctx)
+	for tries := 1; transient(err) && tries < 3 && wait(s.stop, troublePause) == nil; tries++ {
+		err = s.takeStrikeBack(ctx)
+	}
+	if err != nil {
+		s.log().Debug("strike stays", zap.Error(err))
+	}
+}
+
+func (s *step) takeStrikeBack(ctx context.Context) error {
 	rec, seq, err := s.load(ctx)
 	if err != nil || rec.State == Failed || rec.Strikes == nil || rec.Strikes.Message != s.message {
-		return
+		return err
 	}
 	next := rec
 	next.Strikes = nil
-	if _, err := s.commit(ctx, rec, next, seq); err != nil {
-		s.log().Debug("strike stays", zap.Error(err))
-	}
+	_, err = s.commit(ctx, rec, next, seq)
+	return err
 }
 
 // load reads the record of the step's job.

@@ -103,7 +103,7 @@ func (t trial) storeFault(seed uint64) func(op, key string) storetest.Fault {
 		if rng.Float64() >= t.storeTrouble {
 			return storetest.Fault{}
 		}
-		kind := pick(rng, storetest.Lost, storetest.Unsure, storetest.Late, storetest.Slow, storetest.Conflict, storetest.Stale, storetest.Overtaken)
+		kind := pick(rng, storetest.Lost, storetest.Unsure, storetest.Late, storetest.Slow, storetest.Conflict, storetest.Stale, storetest.Overtaken, storetest.Twice)
 		return storetest.Fault{Kind: kind, Delay: time.Duration(1 + rng.Int64N(int64(30*time.Second)))}
 	}
 }
@@ -118,6 +118,8 @@ func (t trial) queueFault(seed uint64) *queuetest.Fault {
 		switch {
 		case rng.Float64() >= t.queueTrouble:
 			return nil
+		case op == "pull" && rng.IntN(2) == 0:
+			return queuetest.ErrAnswerLost
 		case rng.IntN(2) == 0:
 			return queuetest.ErrLost
 		}

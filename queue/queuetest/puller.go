@@ -37,6 +37,9 @@ func (p *Puller) Pull(ctx context.Context, limit int, wait time.Duration) ([]*qu
 	switch err := p.stream.fate("pull", ""); {
 	case errors.Is(err, ErrLost):
 		return nil, queue.ErrNoAnswer
+	case errors.Is(err, ErrAnswerLost):
+		_, _, _ = p.stream.next(p.line, limit)
+		return nil, queue.ErrNoAnswer
 	case err != nil:
 		return nil, err
 	}

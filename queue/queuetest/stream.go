@@ -36,11 +36,14 @@ type Stream struct {
 // Fault decides over the fate of an operation (pull, ack, nak, term or
 // progress; the subject is empty for pull). An error is returned to the caller
 // and nothing happens; with ErrLost nothing happens and the caller is told
-// that all is well. It is called without locks held.
+// that all is well, with ErrAnswerLost a pull takes messages that nobody gets. It is called without locks held.
 type Fault func(op, subject string) error
 
 // ErrLost: the operation got lost on its way, unnoticed.
 var ErrLost = errors.New("lost on the way")
+
+// ErrAnswerLost: messages are pulled, and lost on their way to who asked.
+var ErrAnswerLost = errors.New("answer lost on the way")
 
 // Option changes a stream.
 type Option func(*Stream)

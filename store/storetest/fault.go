@@ -46,10 +46,15 @@ const (
 	// it fires in the same moment and purges it: a due message older than what was parked
 	// last. Any other call, and the first Park of an attempt, is OK.
 	Overtaken
+	// Twice: a write is applied and answered, and once more applied after Delay, if its
+	// comparison holds then: a repetition that was still under way. A read is OK.
+	Twice
+	// repeated is what the second of the two writes is told.
+	repeated
 )
 
 // Fault is what a hook orders for one call.
 type Fault struct {
 	Kind  Kind
-	Delay time.Duration // of Late and Slow
+	Delay time.Duration // of Late, Slow and Twice
 }

@@ -41,6 +41,7 @@ func TestFaultsOfCommit(t *testing.T) {
 		{storetest.Fault{Kind: storetest.Slow, Delay: time.Hour}, context.DeadlineExceeded, 1, 1, 10 * time.Second},
 		{storetest.Fault{Kind: storetest.Conflict}, store.ErrConflict, 0, 0, 0},
 		{storetest.Fault{Kind: storetest.Stale}, nil, 1, 1, 0},
+		{storetest.Fault{Kind: storetest.Twice, Delay: time.Second}, nil, 1, 1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			m := storetest.NewMemory(storetest.Config{Fault: ordered(storetest.OpLedgerCommit, test.fault)})
@@ -197,6 +198,26 @@ func TestOvertakenPark(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if len(due) != 1 || due[0] != "old" {
 			t.Fatalf("due: %q, want the old one alone", due)
+		}
+	})
+}
+
+// A park that arrives twice takes the place of what was parked in between.
+func TestParkTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var due []string
+		m := storetest.NewMemory(storetest.Config{
+			OnDue: func(_ string, data []byte) { due = append(due, string(data)) },
+			Fault: ordered(storetest.OpWakesPark, storetest.Fault{Kind: storetest.Twice, Delay: time.Second}),
+		})
+		for _, value := range []string{"first", "second"} {
+			if err := m.Wakes.Park(t.Context(), store.Wake{Key: key, Attempt: 1, At: time.Now().Add(time.Hour), Value: []byte(value)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(24 * time.Hour)
+		if len(due) != 1 || due[0] != "first" {
+			t.Fatalf("due: %q, want the first alone", due)
 		}
 	})
 }

@@ -121,7 +121,7 @@ func (w *world) stop(t *time.Timer) {
 }
 
 // write makes one write as the fault hook has it. apply is called with the lock
-// held, at most once, with the fault's kind, and says what the server would have answered.
+// held, at most once unless the fault is Twice, with the fault's kind, and says what the server would have answered.
 func (w *world) write(ctx context.Context, op, key string, apply func(Kind) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s %s: outcome unknown: %w", op, key, err)
@@ -153,6 +153,13 @@ func (w *world) write(ctx context.Context, op, key string, apply func(Kind) erro
 			return fmt.Errorf("%s %s: %w", op, key, store.ErrConflict)
 		}
 		return fmt.Errorf("%s %s: lost: %w", op, key, ErrFault)
+	}
+	if f.Kind == Twice {
+		w.after(f.Delay, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			_ = apply(repeated)
+		})
 	}
 	if err := apply(f.Kind); err != nil {
 		return fmt.Errorf("%s %s: %w", op, key, err)

@@ -99,8 +99,11 @@ func (r *Registers) Commit(ctx context.Context, name string, value []byte, after
 func commit(ctx context.Context, w *world, s *stream, op, key, subject string, value []byte, after uint64, ttl time.Duration) (uint64, error) {
 	var seq uint64
 	value = slices.Clone(value) // a late write is applied when the caller has gone on
-	err := w.write(ctx, op, key, func(Kind) (err error) {
-		seq, err = s.compareAndSet(subject, value, after, ttl, w.now())
+	err := w.write(ctx, op, key, func(kind Kind) error {
+		n, err := s.compareAndSet(subject, value, after, ttl, w.now())
+		if kind != repeated { // nobody waits for that
+			seq = n
+		}
 		return err
 	})
 	if err != nil {
