@@ -1,12 +1,15 @@
 package apiclient
 
 import (
+	"bytes"
 	"compress/flate"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 )
 
 // Limits of an answer, after decompression, in bytes. Documents seen in
@@ -37,29 +40,109 @@ var (
 	errDepth    = &answerError{"answer nests too deep"}
 )
 
+// smallBody is what an answer may hold, in bytes, without waiting for its turn:
+// 8 MiB for a worker's 64 steps together.
+const smallBody = 128 << 10
+
+// bodies reads the bodies of answers into buffers that are used again: those
+// larger than smallBody one at a time. However many large answers come at once,
+// and whatever they claim to be, those that are of no use cost the memory of one.
+// Real ones are far smaller and hardly ever wait.
+type bodies struct {
+	small sync.Pool // of *[]byte
+	turn  gate
+	large []byte // guarded by turn; grows to the largest limit asked for
+}
+
+func newBodies() *bodies {
+	return &bodies{turn: newGate(), small: sync.Pool{New: func() any {
+		b := make([]byte, smallBody+1)
+		return &b
+	}}}
+}
+
+// read reads a body of at most limit bytes and checks it.
+func (b *bodies) read(ctx context.Context, body io.Reader, limit int64, check func([]byte) error) ([]byte, error) {
+	small := b.small.Get().(*[]byte)
+	defer b.small.Put(small)
+	begun, whole, err := fill(body, (*small)[:min(limit, smallBody)+1], 0)
+	if err != nil {
+		return nil, err
+	}
+	if whole {
+		return keep(begun, check)
+	}
+	if limit <= smallBody {
+		return nil, errTooLarge
+	}
+	select {
+	case b.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer b.turn.leave()
+	if int64(len(b.large)) <= limit {
+		b.large = make([]byte, limit+1)
+	}
+	all, whole, err := fill(body, b.large[:limit+1], copy(b.large, begun))
+	if err != nil {
+		return nil, err
+	}
+	if !whole {
+		return nil, errTooLarge
+	}
+	return keep(all, check)
+}
+
+// fill reads into a buffer whose first n bytes have been read. whole is false
+// when the buffer is full.
+func fill(from io.Reader, buffer []byte, n int) (read []byte, whole bool, err error) {
+	for n < len(buffer) {
+		more, err := from.Read(buffer[n:])
+		n += more
+		if errors.Is(err, io.EOF) {
+			return buffer[:n], n < len(buffer), nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	return buffer, false, nil
+}
+
+// keep returns a copy of what stands the check.
+func keep(body []byte, check func([]byte) error) ([]byte, error) {
+	if err := check(body); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(body), nil
+}
+
 // readBody reads a whole body of at most limit bytes, counted as they come out
-// of decompression.
-func readBody(resp *http.Response, limit int64) ([]byte, error) {
+// of decompression, and checks it.
+func (c *Client) readBody(ctx context.Context, resp *http.Response, limit int64, check func([]byte) error) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, errTooLarge
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return nil, errCoding // the transport removes the header when it decompresses
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	body, err := c.bodies.read(ctx, resp.Body, limit, func(body []byte) error {
+		if resp.ContentLength >= 0 && !resp.Uncompressed && int64(len(body)) != resp.ContentLength {
+			return errLength
+		}
+		if check == nil {
+			return nil
+		}
+		return check(body)
+	})
 	switch {
-	case int64(len(body)) > limit:
-		return nil, errTooLarge
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, errCut
 	case isCodingError(err):
 		return nil, errCoding
-	case err != nil:
-		return nil, err
-	case resp.ContentLength >= 0 && !resp.Uncompressed && int64(len(body)) != resp.ContentLength:
-		return nil, errLength
 	}
-	return body, nil
+	return body, err
 }
 
 func isCodingError(err error) bool {

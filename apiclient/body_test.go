@@ -260,3 +260,56 @@ func TestGetTimeoutBoundsTheWholeCall(t *testing.T) {
 		}
 	})
 }
+
+// Large bodies are read one at a time: those that wait for their turn hold no
+// more than the beginning, and small ones do not wait.
+func TestLargeBodiesWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		anything := func([]byte) error { return nil }
+		b := newBodies()
+		b.turn <- struct{}{} // another large body is being read
+		if got, err := b.read(t.Context(), strings.NewReader(blanks), maxDocumentBytes, anything); err != nil || string(got) != blanks {
+			t.Errorf("a small body: %d bytes, %v", len(got), err)
+		}
+		endless := &counting{}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := b.read(t.Context(), endless, maxDocumentBytes, anything)
+			ended <- err
+		}()
+		synctest.Wait()
+		if endless.read != smallBody+1 {
+			t.Errorf("%d bytes are read out of turn", endless.read)
+		}
+		b.turn.leave()
+		if err := <-ended; err != errTooLarge || endless.read != maxDocumentBytes+1 {
+			t.Errorf("%d bytes are read, %v", endless.read, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		b.turn <- struct{}{}
+		if _, err := b.read(ctx, &counting{}, maxDocumentBytes, anything); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a turn that does not come: %v", err)
+		}
+	})
+}
+
+// A body that is kept is the caller's own: the next one does not change it.
+func TestBodiesAreKeptApart(t *testing.T) {
+	b := newBodies()
+	var kept [][]byte
+	for _, size := range []int{0, 1, smallBody, smallBody + 1, 1 << 20, maxDocumentBytes - 1, maxDocumentBytes} {
+		for _, fill := range []string{"a", "b"} {
+			got, err := b.read(t.Context(), strings.NewReader(strings.Repeat(fill, size)), maxDocumentBytes, func([]byte) error { return nil })
+			if err != nil || len(got) != size {
+				t.Fatalf("%d bytes of %d, %v", len(got), size, err)
+			}
+			kept = append(kept, got)
+		}
+	}
+	for i, body := range kept {
+		if want := []string{"a", "b"}[i%2]; strings.Trim(string(body), want) != "" {
+			t.Errorf("body %d of %d bytes was changed", i, len(body))
+		}
+	}
+}

@@ -112,6 +112,7 @@ type getCall struct {
 	locate func(endpoints) (target, error)
 	accept string
 	limit  int64
+	check  func(body []byte) error // what the body must be; must not keep it
 	whole  bool
 	plain  bool // the address holds no session: 404 means a wrong address
 }
@@ -122,7 +123,7 @@ func (c *Client) get(ctx context.Context, g getCall) (outcome, error) {
 		timeout: c.getTimeout, admit: g.admit, renewable: true,
 		build: func(e endpoints) (request, error) {
 			t, err := g.locate(e)
-			return request{op: g.op, method: http.MethodGet, target: t, accept: g.accept, limit: g.limit, whole: g.whole}, err
+			return request{op: g.op, method: http.MethodGet, target: t, accept: g.accept, limit: g.limit, check: g.check, whole: g.whole}, err
 		},
 	})
 	if ferr != nil {

@@ -88,7 +88,8 @@ type Client struct {
 
 	transport http.RoundTripper
 	own       *http.Transport // nil if the transport is the caller's
-	traces    atomic.Bool     // the transport has been seen to call GotConn
+	bodies    *bodies
+	traces    atomic.Bool // the transport has been seen to call GotConn
 
 	where  *locator
 	tokens *tokenSource
@@ -112,6 +113,7 @@ func New(cfg Config) (*Client, error) {
 		onQuota:     cfg.OnQuota,
 		onToken:     cfg.OnToken,
 		transport:   cfg.Transport,
+		bodies:      newBodies(),
 	}
 	if c.transport == nil {
 		c.own = newTransport(max(cfg.PostTimeout, cfg.GetTimeout/2))

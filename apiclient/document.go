@@ -8,21 +8,15 @@ import "context"
 // Errors: NotReady, Gone, Throttled, Denied, Misconfigured, Unavailable,
 // Invalid, Refused, NotSent.
 func (c *Client) Document(ctx context.Context, admit Admit, ref Ref, link string) ([]byte, error) {
-	const op = "fetch document"
 	got, err := c.get(ctx, getCall{
-		op:     op,
+		op:     "fetch document",
 		admit:  admit,
 		locate: func(e endpoints) (target, error) { return c.entityTarget(e, ref, link, c.profile.Paths.Document) },
 		accept: "application/json",
 		limit:  maxDocumentBytes,
+		check:  checkObject,
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := checkObject(got.body); err != nil {
-		return nil, &Error{Op: op, Kind: Invalid, Status: got.status, RequestID: got.requestID, Err: err}
-	}
-	return got.body, nil
+	return got.body, err
 }
 
 var errNotObject = &answerError{"answer is not a JSON object"}

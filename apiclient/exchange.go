@@ -24,8 +24,9 @@ type request struct {
 	target target
 	accept string
 	body   []byte
-	limit  int64 // of the answer's body, bytes after decompression
-	whole  bool  // ask for the bytes as they are, without compression
+	limit  int64                   // of the answer's body, bytes after decompression
+	check  func(body []byte) error // of the whole body of a 200; must not keep it
+	whole  bool                    // ask for the bytes as they are, without compression
 }
 
 // outcome is what came of it. Either err is nil and body is whole, or err says
@@ -89,7 +90,7 @@ func (c *Client) exchange(ctx context.Context, r request, bearer string) outcome
 	started := time.Now()
 	resp, err := c.transport.RoundTrip(req)
 	if err == nil {
-		c.readAnswer(&out, resp, r)
+		c.readAnswer(ctx, &out, resp, r)
 	} else {
 		out.err = err
 	}
@@ -120,7 +121,7 @@ func (c *Client) setHeaders(req *http.Request, r request, bearer, requestID stri
 }
 
 // readAnswer reads status, headers and as much of the body as is wanted.
-func (c *Client) readAnswer(out *outcome, resp *http.Response, r request) {
+func (c *Client) readAnswer(ctx context.Context, out *outcome, resp *http.Response, r request) {
 	defer resp.Body.Close()
 	out.status = resp.StatusCode
 	out.retryAfter, out.hasRetryAfter = retryAfter(resp.Header, c.now())
@@ -131,7 +132,11 @@ func (c *Client) readAnswer(out *outcome, resp *http.Response, r request) {
 		out.location = shownOrigin(u)
 	}
 	if isStatus2xx(resp.StatusCode) {
-		out.body, out.err = readBody(resp, r.limit)
+		check := r.check
+		if resp.StatusCode != http.StatusOK {
+			check = nil // it is not the answer that was asked for
+		}
+		out.body, out.err = c.readBody(ctx, resp, r.limit, check)
 		return
 	}
 	// The text of an error is a help, not evidence: what can be read is kept.

@@ -19,22 +19,23 @@ type Report struct {
 // Errors: NotReady, Gone, Throttled, Denied, Misconfigured (also a link to a
 // foreign origin), Unavailable, Invalid, Refused, NotSent.
 func (c *Client) Report(ctx context.Context, admit Admit, ref Ref, link string) (Report, error) {
-	const op = "fetch report"
+	var r Report
 	got, err := c.get(ctx, getCall{
-		op:     op,
+		op:     "fetch report",
 		admit:  admit,
 		locate: func(e endpoints) (target, error) { return c.entityTarget(e, ref, link, c.profile.Paths.Report) },
 		accept: "application/pdf",
 		limit:  maxReportBytes,
-		whole:  true,
+		check: func(body []byte) (err error) {
+			r, err = checkReport(body)
+			return err
+		},
+		whole: true,
 	})
 	if err != nil {
 		return Report{}, err
 	}
-	r, err := checkReport(got.body)
-	if err != nil {
-		return Report{}, &Error{Op: op, Kind: Invalid, Status: got.status, RequestID: got.requestID, Err: err}
-	}
+	r.Bytes = got.body // what was checked was on loan
 	return r, nil
 }
 
