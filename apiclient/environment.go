@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"rescreen/apiclient/nationalid"
 )
 
 // The environments. [EnvLocal] is the project's own simulator on its default
@@ -54,18 +56,21 @@ func parseEndpoint(s string, plainHTTP bool) (*url.URL, error) {
 		return nil, errors.New("not an absolute URL")
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return nil, fmt.Errorf("URL of host %q: user, query and fragment are not allowed", u.Host)
+		return nil, fmt.Errorf("URL of host %q: user, query and fragment are not allowed", shownHost(u))
 	}
 	switch {
 	case u.Scheme == "https":
 	case u.Scheme == "http" && (plainHTTP || isLoopback(u.Hostname())):
 	default:
-		return nil, fmt.Errorf("URL of host %q: scheme must be https", u.Host)
+		return nil, fmt.Errorf("URL of host %q: scheme must be https", shownHost(u))
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")
 	return u, nil
 }
+
+// shownHost is a host that may come from an answer, as shownOrigin shows it.
+func shownHost(u *url.URL) string { return bounded(nationalid.Mask(u.Host), 120) }
 
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {

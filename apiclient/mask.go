@@ -97,7 +97,7 @@ func (c *Client) personalWords(q Query) []string {
 // stand alone: otherwise the name "Bo" would eat into "about".
 func maskWord(text, word string) string {
 	word = strings.TrimSpace(word)
-	if utf8.RuneCountInString(word) < 2 {
+	if utf8.RuneCountInString(word) < 2 || !utf8.ValidString(word) { // text is valid, and no pattern can hold what is not
 		return text
 	}
 	alone := utf8.RuneCountInString(word) < 4
