@@ -91,7 +91,9 @@ func (o objects) get(ctx context.Context, name string) ([]byte, error) {
 		if err != nil {
 			return nil, err // ErrNotFound: chunks are older than the name and expire first
 		}
-		data = append(data, m.Data...)
+		if data = append(data, m.Data...); uint64(len(data)) > info.Size {
+			return nil, fmt.Errorf("%w: object of more than its %d bytes", ErrCorrupt, info.Size)
+		}
 		seq = m.Sequence + 1
 	}
 	return data, nil
