@@ -21,9 +21,11 @@ import (
 const (
 	// connectTimeout is the longest wait for one server to answer.
 	connectTimeout = 5 * time.Second
-	// pingInterval finds a dead peer within two intervals; the client's own 2
-	// minutes would leave a worker deaf for four.
-	pingInterval = 10 * time.Second
+	// pingInterval finds a dead peer within two intervals, as no more than one
+	// ping may be without an answer; the client's own 2 minutes and two pings
+	// would leave a worker deaf for six.
+	pingInterval     = 10 * time.Second
+	pingsOutstanding = 1
 )
 
 // natsLink is a connection to NATS and its JetStream.
@@ -202,6 +204,7 @@ func baseOptions(name string) []nats.Option {
 		// publish that was given up could still be stored later (measured).
 		nats.ReconnectBufSize(-1),
 		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(pingsOutstanding),
 		nats.IgnoreAuthErrorAbort(), // credentials may be rotated under us; two refusals in a row would end the connection
 	}
 }

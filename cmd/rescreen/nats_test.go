@@ -121,7 +121,7 @@ func TestConnectionOptions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if o.MaxReconnect != -1 || o.ReconnectBufSize != -1 || o.PingInterval != 10*time.Second || !o.IgnoreAuthErrorAbort || o.InboxPrefix != "_INBOX_mine" {
+	if o.MaxReconnect != -1 || o.ReconnectBufSize != -1 || o.PingInterval != 10*time.Second || o.MaxPingsOut != 1 || !o.IgnoreAuthErrorAbort || o.InboxPrefix != "_INBOX_mine" {
 		t.Errorf("%+v", o)
 	}
 }
