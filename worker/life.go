@@ -90,13 +90,22 @@ func (s *step) intake(ctx context.Context, d *queue.Delivery) error {
 	if err != nil {
 		return s.invalid(ctx, d, job, err)
 	}
-	fresh := Record{Attempt: s.attempt, CustomerRef: job.CustomerRef, Query: &job, Traceparent: d.Header.Get("traceparent")}
+	fresh := Record{Attempt: s.attempt, CustomerRef: job.CustomerRef, Query: &job, Traceparent: traceOf(d)}
 	if !s.redelivered() {
 		if err := s.create(ctx, fresh, 0); !errors.Is(err, errMoved) {
 			return err
 		}
 	}
 	return s.fromRecord(ctx, &fresh)
+}
+
+// traceOf is the trace that a job message is part of. Whatever else stands in
+// that header stays there: it would go into record and outcome.
+func traceOf(d *queue.Delivery) string {
+	if trace := d.Header.Get("traceparent"); queue.ValidTraceparent(trace) {
+		return trace
+	}
+	return ""
 }
 
 // wakeup is the step of a wake-up that has come due. A session is polled
@@ -221,7 +230,7 @@ func (s *step) invalid(ctx context.Context, d *queue.Delivery, job queue.Job, pr
 	if job.ID != "" {
 		message = fmt.Sprintf("%s (it claims the id %s)", message, job.ID)
 	}
-	bad := Record{Attempt: s.attempt, CustomerRef: job.CustomerRef, Traceparent: d.Header.Get("traceparent")}
+	bad := Record{Attempt: s.attempt, CustomerRef: job.CustomerRef, Traceparent: traceOf(d)}
 	err := s.end(ctx, bad, bad.fail(s.clock.Now(), queue.InvalidJob, 0, message), 0)
 	if !errors.Is(err, errMoved) {
 		return err
