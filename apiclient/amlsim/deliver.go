@@ -91,7 +91,7 @@ func (s *Simulator) deliver(w http.ResponseWriter, r *http.Request, ex *exchange
 	switch do.Kind {
 	case ActGarbage, ActHTML, ActDeep:
 		a = s.replaceBody(do, a)
-	case ActHuge, ActGzipBomb:
+	case ActHuge, ActEndless, ActGzipBomb:
 		prepareEndless(do, a)
 		s.head(w, ex, a)
 		sendEndless(w, do)

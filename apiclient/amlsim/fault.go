@@ -64,6 +64,7 @@ const (
 	ActGarbage     ActionKind = "garbage"      // the body is Bytes of noise (1024)
 	ActHTML        ActionKind = "html"         // the body is an HTML page, as gateways like to send
 	ActHuge        ActionKind = "huge"         // the body is valid JSON of Bytes (64 MiB)
+	ActEndless     ActionKind = "endless"      // the body is JSON without a length and without an end
 	ActGzipBomb    ActionKind = "gzip-bomb"    // the body is JSON that inflates to Bytes (1 GiB)
 	ActDeep        ActionKind = "deep"         // the body is JSON nested Depth deep (100,000)
 
@@ -217,7 +218,7 @@ func fieldsOf(kind ActionKind) (fields string, ok bool) {
 		return "entity literal", true
 	case ActFate:
 		return "fate", true
-	case ActRefuse, ActReset, ActLoseAnswer, ActHTML, ActHang, ActUnsigned, ActRevoke:
+	case ActRefuse, ActReset, ActLoseAnswer, ActHTML, ActEndless, ActHang, ActUnsigned, ActRevoke:
 		return "", true
 	}
 	return "", false

@@ -3,6 +3,7 @@ package amlsim
 import (
 	"bytes"
 	"context"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +16,8 @@ const (
 	defaultHuge  = 64 << 20
 	defaultBomb  = 1 << 30
 	defaultDepth = 100_000
+
+	noisePeriod = 64 << 10 // noise repeats itself: drawing it costs more than sending it
 )
 
 func orDefault(n, fallback int64) int64 {
@@ -30,8 +33,11 @@ func (s *Simulator) replaceBody(do Action, a answer) answer {
 	case ActGarbage:
 		noise := stream(s.cfg.Seed, drawGarbage)
 		a.body = make([]byte, orDefault(do.Bytes, defaultNoise))
-		for i := range a.body {
+		for i := range min(len(a.body), noisePeriod) {
 			a.body[i] = byte(noise.Uint32())
+		}
+		for i := noisePeriod; i < len(a.body); i += noisePeriod {
+			copy(a.body[i:], a.body[:noisePeriod])
 		}
 	case ActHTML:
 		a.header.Set("Content-Type", "text/html; charset=utf-8")
@@ -54,6 +60,9 @@ func sendEndless(w http.ResponseWriter, do Action) {
 		pack, piece = compress, 1<<20
 		total = orDefault(do.Bytes, defaultBomb)
 	}
+	if do.Kind == ActEndless {
+		total = math.MaxInt64 // until the client goes away
+	}
 	filler := pack(bytes.Repeat([]byte("a"), piece))
 	if _, err := w.Write(pack([]byte(prefix))); err != nil {
 		return
@@ -69,7 +78,10 @@ func sendEndless(w http.ResponseWriter, do Action) {
 
 // prepareEndless sets the headers that go with sendEndless.
 func prepareEndless(do Action, a answer) {
-	if do.Kind == ActGzipBomb {
+	switch do.Kind {
+	case ActEndless: // no length
+		return
+	case ActGzipBomb:
 		a.header.Set("Content-Encoding", "gzip")
 		return
 	}

@@ -110,6 +110,7 @@ func TestClosedBodyEndsTheHandler(t *testing.T) {
 	for _, do := range []amlsim.Action{
 		{Kind: amlsim.ActSlow, BytesPerSecond: 1},
 		{Kind: amlsim.ActHuge},
+		{Kind: amlsim.ActEndless},
 		{Kind: amlsim.ActGzipBomb},
 	} {
 		synctest.Test(t, func(t *testing.T) {
