@@ -28,9 +28,6 @@ import (
 	"rescreen/worker"
 )
 
-// fullCampaign reports whether the long form of the campaigns is asked for.
-func fullCampaign() bool { return os.Getenv("RESCREEN_CAMPAIGN") == "full" }
-
 const (
 	// troubleJobs are under way when the trouble begins.
 	troubleJobs = 40

@@ -24,9 +24,10 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"rescreen":          main,
-		"rescreen-profiled": profiled,
-		"rescreen-poisoned": poisoned,
+		"rescreen":             main,
+		"rescreen-profiled":    profiled,
+		"rescreen-poisoned":    poisoned,
+		"rescreen-clock-jumps": clockJumps,
 		// A worker on a machine whose clock is wrong.
 		"rescreen-5m-ahead": func() { os.Exit(program(func() time.Time { return time.Now().Add(5 * time.Minute) })) },
 	})
