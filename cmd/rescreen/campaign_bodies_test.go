@@ -59,6 +59,13 @@ func hostileBodies() []hostileBody {
 		{name: "session 100,000 deep", call: session, when: first, do: act(amlsim.ActDeep), report: queue.ReportStored, long: true},
 		{name: "session of HTML", call: session, when: first, do: act(amlsim.ActHTML), report: queue.ReportStored},
 		{name: "creation without end", call: amlsim.CallCreate, when: once, do: act(amlsim.ActEndless), report: queue.ReportStored, doubted: true},
+		{name: "token without end", call: amlsim.CallToken, when: once, do: act(amlsim.ActEndless), report: queue.ReportStored, long: true},
+		{name: "token that is a gzip bomb", call: amlsim.CallToken, when: once, do: act(amlsim.ActGzipBomb), report: queue.ReportStored},
+		{name: "token 100,000 deep", call: amlsim.CallToken, when: once, do: act(amlsim.ActDeep), report: queue.ReportStored, long: true},
+		{name: "token of HTML", call: amlsim.CallToken, when: once, do: act(amlsim.ActHTML), report: queue.ReportStored, long: true},
+		{name: "token at a byte a second", call: amlsim.CallToken, when: once, do: drip, report: queue.ReportStored, long: true},
+		{name: "addresses without end", call: amlsim.CallDiscovery, when: once, do: act(amlsim.ActEndless), report: queue.ReportStored, long: true},
+		{name: "addresses of HTML", call: amlsim.CallDiscovery, when: once, do: act(amlsim.ActHTML), report: queue.ReportStored, long: true},
 		{name: "creation answered by HTML", call: amlsim.CallCreate, when: once, do: act(amlsim.ActHTML), report: queue.ReportStored, doubted: true, long: true},
 	}
 }
@@ -102,7 +109,9 @@ const maxBodies = 32<<20 + 64*(128<<10)
 // returns the most memory it held, in bytes.
 func peakOfBodies(t *testing.T, body hostileBody, n, others int) int {
 	t.Helper()
-	body.when.Marker = "Hostile"
+	if body.call != amlsim.CallToken && body.call != amlsim.CallDiscovery { // those are about nobody
+		body.when.Marker = "Hostile"
+	}
 	s := newFaultSite(t, amlsim.Config{Faults: []amlsim.Fault{{Name: "hostile", Call: body.call, When: body.when, Do: body.do}}})
 	var hostile, good []queue.Job
 	for i := range n {
