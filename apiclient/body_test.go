@@ -272,9 +272,15 @@ func TestLargeBodiesWaitForTheirTurn(t *testing.T) {
 			t.Errorf("a small body: %d bytes, %v", len(got), err)
 		}
 		endless := &counting{}
+		watched := reader(func(p []byte) (int, error) {
+			if endless.read > smallBody && len(b.turn) != 1 {
+				t.Error("read on without having the turn")
+			}
+			return endless.Read(p)
+		})
 		ended := make(chan error, 1)
 		go func() {
-			_, err := b.read(t.Context(), endless, maxDocumentBytes, anything)
+			_, err := b.read(t.Context(), watched, maxDocumentBytes, anything)
 			ended <- err
 		}()
 		synctest.Wait()
@@ -313,3 +319,8 @@ func TestBodiesAreKeptApart(t *testing.T) {
 		}
 	}
 }
+
+// reader is a function that reads.
+type reader func([]byte) (int, error)
+
+func (r reader) Read(p []byte) (int, error) { return r(p) }

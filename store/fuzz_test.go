@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ import (
 func FuzzObject(f *testing.F) {
 	const name = "0a"
 	for _, seed := range []string{
-		`{"name":"0a","nuid":"N","size":5,"chunks":1}`, `{"nuid":"N","size":5,"chunks":2}`, `{"nuid":"N","size":0,"chunks":4294967295}`,
+		`{"name":"0a","nuid":"N","size":5,"chunks":1}`, `{"nuid":"N","size":5,"chunks":2}`, `{"nuid":"N","size":2,"chunks":1}`, `{"nuid":"N","size":0,"chunks":4294967295}`,
 		`{"nuid":"N","size":18446744073709551615,"chunks":1}`, `{"nuid":"N","size":300000000}`, `{"nuid":"N","size":-1}`, `{"nuid":"","deleted":true}`,
 		`{"nuid":"N","deleted":true}`, `{"nuid":"*","chunks":1}`, `[]`, `null`, ``, strings.Repeat("[", 100_000),
 	} {
@@ -32,8 +33,9 @@ func FuzzObject(f *testing.F) {
 		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
 			t.Errorf("error %v", err)
 		}
-		if len(data) > maxObjectBytes {
-			t.Errorf("%d bytes", len(data))
+		var claimed jetstream.ObjectInfo
+		if err == nil && (json.Unmarshal(meta, &claimed) != nil || uint64(len(data)) > claimed.Size || claimed.Size > maxObjectBytes) {
+			t.Errorf("%d bytes of %s", len(data), meta)
 		}
 	})
 }
