@@ -56,7 +56,7 @@ func runPoisoned(ctx context.Context, place, url, issuer string) error {
 	if err != nil {
 		return err
 	}
-	st, err := newStation(ctx, time.Now, link, settings, log)
+	st, err := newStation(ctx, time.Now, link, settings, log, nil)
 	if err != nil {
 		return err
 	}

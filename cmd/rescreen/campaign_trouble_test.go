@@ -264,7 +264,7 @@ func (s *troubleSite) start() {
 	s.Cleanup(link.Close)
 	settings, err := demoSettings(s.api.URL + amlsim.RealmPath)
 	must(s, err)
-	s.station, err = newStation(s.Context(), time.Now, link, settings, log)
+	s.station, err = newStation(s.Context(), time.Now, link, settings, log, nil)
 	must(s, err)
 	config := settings.workerConfig(int(link.Conn.MaxPayload()))
 	config.RepairEvery, config.RepairAge = 3*time.Second, 3*time.Second

@@ -24,7 +24,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer stop()
-	st, err := newStation(ctx, a.now, link, c.workerSettings, log)
+	st, err := newStation(ctx, a.now, link, c.workerSettings, log, a.faults)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,9 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"rescreen/apiclient"
+	"rescreen/worker"
 )
 
 // app is what every command gets: the process around it, handed in so that a
@@ -18,6 +21,15 @@ type app struct {
 	environ        []string // "KEY=value"
 	grammar        *grammar
 	settings       []effective // of the selected command, in the order of its help
+	faults         faults      // nil but in tests of crashes
+}
+
+// faults stands between a worker and all that it works with.
+type faults interface {
+	// api changes how the API is called, before the client is made.
+	api(*apiclient.Config)
+	// deps changes what the worker gets.
+	deps(*worker.Deps)
 }
 
 // getenv looks an environment variable up. One that is set to the empty
@@ -34,7 +46,12 @@ func (a *app) getenv(key string) (string, bool) {
 // run is the whole program. It returns what printError prints and exitCode
 // understands; data has been written to stdout by then.
 func run(ctx context.Context, now func() time.Time, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	a := &app{now: now, stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, grammar: &grammar{}}
+	a := &app{now: now, stdin: stdin, stdout: stdout, stderr: stderr, environ: environ}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) error {
+	a.grammar = &grammar{}
 	selected, err := a.parse(args)
 	if err != nil || selected == nil { // nil: help was asked for and printed
 		return err

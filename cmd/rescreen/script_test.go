@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		"rescreen-profiled":    profiled,
 		"rescreen-poisoned":    poisoned,
 		"rescreen-clock-jumps": clockJumps,
+		"rescreen-failing":     failing,
+		"nats-server":          natsServer,
 		// A worker on a machine whose clock is wrong.
 		"rescreen-5m-ahead": func() { os.Exit(program(func() time.Time { return time.Now().Add(5 * time.Minute) })) },
 	})

@@ -40,8 +40,9 @@ type station struct {
 	log     *zap.Logger
 }
 
-// newStation puts a worker together. It makes no call to the API.
-func newStation(ctx context.Context, now func() time.Time, link *natsLink, s workerSettings, log *zap.Logger) (*station, error) {
+// newStation puts a worker together, with faults between it and its
+// surroundings unless that is nil. It makes no call to the API.
+func newStation(ctx context.Context, now func() time.Time, link *natsLink, s workerSettings, log *zap.Logger, f faults) (*station, error) {
 	st := &station{now: now, link: link, log: log, health: worker.NewHealth(log, link.diagnose)}
 	link.denied.tell(st.health)
 	api, err := s.API.clientConfig(s.Lifecycle, log)
@@ -51,13 +52,20 @@ func newStation(ctx context.Context, now func() time.Time, link *natsLink, s wor
 	api.Now = now
 	api.OnQuota = func(creation bool, q apiclient.Quota) { st.worker.Quota(creation, q.Remaining, q.Reset) }
 	api.OnToken = func(err error) { st.health.Heard(worker.TokenHealth, err) }
+	if f != nil {
+		f.api(&api)
+	}
 	if st.client, err = apiclient.New(api); err != nil {
 		return nil, usageError(err, "")
 	}
 	if err := st.open(ctx); err != nil {
 		return nil, setUpFirst(err)
 	}
-	st.worker, err = worker.New(s.workerConfig(int(link.Conn.MaxPayload())), st.deps())
+	deps := st.deps()
+	if f != nil {
+		f.deps(&deps)
+	}
+	st.worker, err = worker.New(s.workerConfig(int(link.Conn.MaxPayload())), deps)
 	if err != nil {
 		return nil, usageError(err, "")
 	}
