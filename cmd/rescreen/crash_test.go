@@ -84,12 +84,16 @@ func newCrashSite(t *testing.T, servers, rate int, config amlsim.Config) *crashS
 	return s
 }
 
-// quick is an API that has everything ready within a second or so.
+// quick is an API that has everything ready within a second or so. A creation
+// that has arrived is done, whether its caller lives to hear of it or not.
 func quick() amlsim.Config {
 	return amlsim.Config{
 		ReadyAfter: amlsim.LogNormal(time.Second, 0.2, 500*time.Millisecond, 2*time.Second),
-		Latency:    amlsim.LogNormal(20*time.Millisecond, 0.5, 5*time.Millisecond, 200*time.Millisecond),
 		Shape:      amlsim.ShapeMixed,
+		Faults: []amlsim.Fault{
+			{Call: amlsim.CallCreate, Do: amlsim.Action{Kind: amlsim.ActHang, Wait: 20 * time.Millisecond, Applied: true}},
+			{Do: amlsim.Action{Kind: amlsim.ActHang, Wait: 20 * time.Millisecond}},
+		},
 	}
 }
 

@@ -39,6 +39,13 @@ func (l mortalLedger) Commit(ctx context.Context, key store.Key, value []byte, a
 	}
 	l.pass(before, key)
 	late := l.lateFor(key)
+	if late {
+		// As if it had been on its way already: its own deadline, which has
+		// passed meanwhile, must not be what holds it back.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), longEnough)
+		defer cancel()
+	}
 	seq, err := l.Ledger.Commit(ctx, key, value, after, final)
 	if late {
 		l.tried(errors.Is(err, store.ErrConflict))

@@ -138,11 +138,17 @@ func (f *failpoint) pass(p point, key store.Key) {
 		end.Fired = key.String()
 	}
 	end.say()
+	last := time.Now()
 	if err := syscall.Kill(os.Getpid(), f.signal); err != nil {
 		panic(err)
 	}
 	if f.signal == syscall.SIGKILL {
 		select {} // it is on its way
+	}
+	// So is SIGSTOP: it has come and gone when a moment has lasted for seconds.
+	for now := time.Now(); now.Sub(last) < claims/4; now = time.Now() {
+		last = now
+		time.Sleep(time.Millisecond)
 	}
 	f.woken = map[store.Key]bool{}
 	for k := range f.held {
