@@ -123,29 +123,29 @@ type mortalDue struct {
 
 func (d mortalDue) Pull(ctx context.Context, limit int, wait time.Duration) ([]*queue.Delivery, error) {
 	d.pass(beforePull, store.Key{})
-	got, err := d.next.Pull(ctx, limit, wait)
-	var fresh []*queue.Delivery
-	for _, delivery := range got {
-		key, _, err := store.DueKey(delivery.Subject)
-		if err != nil {
-			return nil, err
-		}
-		var wake struct {
-			Session apiclient.SessionID `json:"session"`
-		}
-		if err := json.Unmarshal(delivery.Data, &wake); err != nil {
-			return nil, err
-		}
-		if d.refuses(delivery, wake.Session != "") {
-			continue
-		}
-		d.mu.Lock()
-		d.sessions[wake.Session] = key
-		d.mu.Unlock()
-		fresh = append(fresh, d.behind(delivery, key, pollDue))
+	got, err := d.pull(func() ([]*queue.Delivery, error) { return d.next.Pull(ctx, limit, wait) }, d.take)
+	if len(got) > 0 {
+		d.pass(pollDue, store.Key{})
 	}
-	d.pulled(fresh, pollDue)
-	return fresh, err
+	return got, err
+}
+
+// take is what becomes of one due message; nil when it is refused.
+func (d mortalDue) take(delivery *queue.Delivery) (*queue.Delivery, error) {
+	key, _, err := store.DueKey(delivery.Subject)
+	if err != nil {
+		return nil, err
+	}
+	var wake struct {
+		Session apiclient.SessionID `json:"session"`
+	}
+	if err := json.Unmarshal(delivery.Data, &wake); err != nil || d.refuses(delivery, wake.Session != "") {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.sessions[wake.Session] = key
+	d.mu.Unlock()
+	return d.behind(delivery, key, pollDue), nil
 }
 
 type mortalJobs struct {
@@ -155,19 +155,18 @@ type mortalJobs struct {
 
 func (j mortalJobs) Pull(ctx context.Context, batch queue.BatchID, limit int) ([]*queue.Delivery, error) {
 	j.pass(beforePull, store.Key{})
-	got, err := j.Jobs.Pull(ctx, batch, limit)
-	var fresh []*queue.Delivery
-	for _, delivery := range got {
-		job, err := queue.DecodeJob(delivery.Data)
-		if err != nil {
-			return nil, err
-		}
-		if !j.refuses(delivery, true) {
-			fresh = append(fresh, j.behind(delivery, store.Key{Batch: string(batch), Job: string(job.ID)}, afterPull))
-		}
+	got, err := j.pull(func() ([]*queue.Delivery, error) { return j.Jobs.Pull(ctx, batch, limit) },
+		func(delivery *queue.Delivery) (*queue.Delivery, error) {
+			job, err := queue.DecodeJob(delivery.Data)
+			if err != nil || j.refuses(delivery, true) {
+				return nil, err
+			}
+			return j.behind(delivery, store.Key{Batch: string(batch), Job: string(job.ID)}, afterPull), nil
+		})
+	if len(got) > 0 {
+		j.pass(afterPull, store.Key{})
 	}
-	j.pulled(fresh, afterPull)
-	return fresh, err
+	return got, err
 }
 
 // refuses gives back what is left over from somebody else: a job that meets one
@@ -186,13 +185,6 @@ func (f *failpoint) behind(d *queue.Delivery, key store.Key, p point) *queue.Del
 	b.Stream, b.Sequence, b.Delivered, b.Pending, b.Stored = d.Stream, d.Sequence, d.Delivered, d.Pending, d.Stored
 	f.took(key, p)
 	return b
-}
-
-// pulled passes the point for what was pulled, all of which is held by now.
-func (f *failpoint) pulled(deliveries []*queue.Delivery, p point) {
-	if len(deliveries) > 0 {
-		f.pass(p, store.Key{})
-	}
 }
 
 type mortalAcker struct {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rescreen/apiclient"
+	"rescreen/queue"
 	"rescreen/store"
 	"rescreen/worker"
 )
@@ -78,7 +79,10 @@ type failpoint struct {
 	signal syscall.Signal
 
 	mu       sync.Mutex
-	hits     int // until it happens
+	moved    *sync.Cond // that of mu: pulls or ending have changed
+	hits     int        // until it happens
+	pulls    int        // under way
+	ending   bool       // nobody passes a point or begins a pull
 	held     map[store.Key]*holding
 	sessions map[apiclient.SessionID]store.Key
 	fetched  map[*byte]store.Key // by the first byte of what was fetched
@@ -99,6 +103,7 @@ func failing() {
 	f := &failpoint{
 		held: map[store.Key]*holding{}, sessions: map[apiclient.SessionID]store.Key{}, fetched: map[*byte]store.Key{},
 	}
+	f.moved = sync.NewCond(&f.mu)
 	var action string
 	if _, err := fmt.Sscan(os.Getenv("FAILPOINT"), &f.at, &action, &f.hits); err != nil || !slices.Contains(points, f.at) {
 		fmt.Fprintln(os.Stderr, "FAILPOINT:", os.Getenv("FAILPOINT"), err)
@@ -121,21 +126,39 @@ func (f *failpoint) pass(p point, key store.Key) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.going()
 	if h := f.held[key]; h != nil {
 		h.stage = p
 	}
 	if p != f.at {
 		return
 	}
-	if f.hits--; f.hits != 0 {
-		return
+	if f.hits--; f.hits == 0 {
+		f.end(key)
 	}
-	end := fallen{Point: p, Held: map[string]point{}}
+}
+
+// going waits while the process is ending. The mutex is held.
+func (f *failpoint) going() {
+	for f.ending {
+		f.moved.Wait()
+	}
+}
+
+// end ends the process, or stops it and returns when it has been woken. The
+// mutex is held.
+func (f *failpoint) end(fired store.Key) {
+	f.ending = true
+	// What a pull under way brings is held, too, as the server sees it.
+	for f.pulls > 0 {
+		f.moved.Wait()
+	}
+	end := fallen{Point: f.at, Held: map[string]point{}}
 	for k, h := range f.held {
 		end.Held[k.String()] = h.stage
 	}
-	if key != (store.Key{}) {
-		end.Fired = key.String()
+	if fired != (store.Key{}) {
+		end.Fired = fired.String()
 	}
 	end.say()
 	last := time.Now()
@@ -154,7 +177,9 @@ func (f *failpoint) pass(p point, key store.Key) {
 	for k := range f.held {
 		f.woken[k] = true
 	}
-	f.late.Point = p
+	f.late.Point = f.at
+	f.ending = false
+	f.moved.Broadcast()
 	f.sayOver()
 }
 
@@ -175,6 +200,31 @@ func (f *failpoint) sayOver() {
 		f.late.Over = true
 		f.late.say()
 	}
+}
+
+// pull makes a pull that is known to be under way; take looks at what it brings.
+func (f *failpoint) pull(pull func() ([]*queue.Delivery, error), take func(*queue.Delivery) (*queue.Delivery, error)) (taken []*queue.Delivery, err error) {
+	f.mu.Lock()
+	f.going()
+	f.pulls++
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.pulls--
+		f.mu.Unlock()
+		f.moved.Broadcast()
+	}()
+	got, err := pull()
+	for _, d := range got {
+		fresh, takeErr := take(d)
+		if takeErr != nil {
+			return taken, takeErr
+		}
+		if fresh != nil {
+			taken = append(taken, fresh)
+		}
+	}
+	return taken, err
 }
 
 // took notes a message that was pulled.
