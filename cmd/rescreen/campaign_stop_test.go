@@ -37,7 +37,7 @@ func TestCampaignStop(t *testing.T) {
 	if len(found.flagged) > 0 {
 		t.Errorf("%d jobs are flagged", len(found.flagged))
 	}
-	t.Logf("from SIGINT to exit 0 with %d creations under way, %d times: %s", busy, stops, spread(took))
+	t.Logf("from SIGTERM to exit 0 with %d creations under way, %d times: %s", busy, stops, spread(took))
 	// The POST timeout and 15 s.
 	if longest := took[len(took)-1]; longest > 30*time.Second {
 		t.Errorf("a worker took %v to stop", longest)

@@ -115,6 +115,9 @@ func (s *crashSite) report(found findings) {
 				case falls[key] > 1:
 					again = append(again, took)
 				default:
+					if took > 30*time.Second {
+						s.Logf("%s, held at %s by one killed at %s at %v: ended %.1f s later", key, f.Held[key], p, f.at.Format(time.TimeOnly), took.Seconds())
+					}
 					worstEnd = max(worstEnd, took)
 					end = append(end, took)
 					if sign, ok := s.witness.signAfter(key, f.at.Add(slack)); ok {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -154,7 +155,7 @@ func (s *crashSite) snapshot(f fallen, into map[string]string) error {
 			if err != nil {
 				return err
 			}
-			into[at.subject] = fmt.Sprintf("%d %s", m.Sequence, m.Data)
+			into[at.subject] = fmt.Sprintf("message %d, SHA-256 %x", m.Sequence, sha256.Sum256(m.Data))
 		}
 		for _, subject := range []string{"screening.wake." + key + ".1", "screening.due." + key + ".1"} {
 			if _, err := s.last(store.WakesStream, subject); !errors.Is(err, jetstream.ErrMsgNotFound) {

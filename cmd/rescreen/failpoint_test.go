@@ -149,10 +149,12 @@ func (f *failpoint) going() {
 // mutex is held.
 func (f *failpoint) end(fired store.Key) {
 	f.ending = true
-	// What a pull under way brings is held, too, as the server sees it.
+	// What a pull under way brings is held, too, as the server sees it. What was
+	// given back gets a moment to leave: the connection is flushed in the background.
 	for f.pulls > 0 {
 		f.moved.Wait()
 	}
+	time.Sleep(50 * time.Millisecond)
 	end := fallen{Point: f.at, Held: map[string]point{}}
 	for k, h := range f.held {
 		end.Held[k.String()] = h.stage
