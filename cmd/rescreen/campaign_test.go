@@ -78,9 +78,8 @@ func (s *crashSite) fell(plan []victim, lanes int) {
 // slack is for what a killed worker has still handed to its connection.
 const slack = 100 * time.Millisecond
 
-// report prints what became of each point, and checks that extra sessions are
-// where they may be and, in a full campaign, how soon others had finished what
-// the dead held.
+// report prints what became of what the dead held, and checks, in a full
+// campaign, how soon others had finished it.
 func (s *crashSite) report(found findings) {
 	s.Helper()
 	falls := map[string]int{}
@@ -89,51 +88,61 @@ func (s *crashSite) report(found findings) {
 			falls[key]++
 		}
 	}
-	var next, end, again []time.Duration
-	table := &strings.Builder{}
-	_, _ = fmt.Fprintf(table, "%-18s %6s %6s %6s %8s %10s %10s\n", "point", "kills", "held", "extra", "flagged", "next, max", "end, max")
+	rows := map[point]*reportRow{}
 	for _, p := range points {
-		kills, held, extra, flagged := 0, 0, 0, 0
-		var worstNext, worstEnd time.Duration
-		for _, f := range s.falls {
-			if f.Point != p {
+		rows[p] = &reportRow{}
+	}
+	var next, end, again []time.Duration
+	for _, f := range s.falls {
+		at := rows[f.Point]
+		at.kills++
+		for key, stage := range f.Held {
+			took := found.ended[key].Sub(f.at)
+			if falls[key] > 1 {
+				again = append(again, took)
 				continue
 			}
-			kills++
-			if n := found.extra[f.Fired]; n > 0 && falls[f.Fired] == 1 && !p.in(postSent, beforeIDStored) {
-				s.Errorf("killed at %s: job %s has %d extra sessions", p, f.Fired, n)
+			rows[stage].saw(found, key)
+			if took <= 0 { // had ended
+				continue
 			}
-			for key := range f.Held {
-				held++
-				extra += found.extra[key]
-				if found.flagged[key] {
-					flagged++
-				}
-				took := found.ended[key].Sub(f.at)
-				switch {
-				case took <= 0: // had ended
-				case falls[key] > 1:
-					again = append(again, took)
-				default:
-					if took > 30*time.Second {
-						s.Logf("%s, held at %s by one killed at %s at %v: ended %.1f s later", key, f.Held[key], p, f.at.Format(time.TimeOnly), took.Seconds())
-					}
-					worstEnd = max(worstEnd, took)
-					end = append(end, took)
-					if sign, ok := s.witness.signAfter(key, f.at.Add(slack)); ok {
-						worstNext = max(worstNext, sign.Sub(f.at))
-						next = append(next, sign.Sub(f.at))
-					}
-				}
+			end = append(end, took)
+			at.end = max(at.end, took)
+			if sign, ok := s.witness.signAfter(key, f.at.Add(slack)); ok {
+				next = append(next, sign.Sub(f.at))
+				at.next = max(at.next, sign.Sub(f.at))
 			}
 		}
-		_, _ = fmt.Fprintf(table, "%-18s %6d %6d %6d %8d %8.1f s %8.1f s\n", p, kills, held, extra, flagged, worstNext.Seconds(), worstEnd.Seconds())
 	}
-	s.Logf("\n%s", table)
+	table := &strings.Builder{}
+	_, _ = fmt.Fprintf(table, "%-18s %6s %12s %12s | %10s %6s %8s\n", "point", "kills", "next step ≤", "finished ≤", "jobs there", "extra", "flagged")
+	for _, p := range points {
+		r := rows[p]
+		_, _ = fmt.Fprintf(table, "%-18s %6d %10.1f s %10.1f s | %10d %6d %8d\n", p, r.kills, r.next.Seconds(), r.end.Seconds(), r.jobs, r.extra, r.flagged)
+		if r.extra > 0 && !p.in(beforePost, beforeIDStored) {
+			s.Errorf("at %s: %d extra sessions", p, r.extra)
+		}
+	}
+	s.Logf("left: what workers died of, and how soon others took over and had finished all that they held\nright: where the jobs stood that they held, and sessions beyond one for each\n%s", table)
 	s.Logf("next step by another worker: %s", spread(next))
 	s.Logf("end of what was held, from the kill: %s (%d jobs)", spread(end), len(end))
 	s.Logf("end of what was held by two that were killed, from each kill: %s (%d)", spread(again), len(again))
 	if n := len(end); fullCampaign() && n > 0 && end[n-1] > 30*time.Second {
 		s.Errorf("what a dead worker held was finished %v after the kill, want at most 30 s", end[n-1])
+	}
+}
+
+// reportRow is a line of the report.
+type reportRow struct {
+	kills                int
+	next, end            time.Duration // the longest
+	jobs, extra, flagged int           // of those that one kill hit
+}
+
+func (r *reportRow) saw(found findings, key string) {
+	r.jobs++
+	r.extra += found.extra[key]
+	if found.flagged[key] {
+		r.flagged++
 	}
 }

@@ -126,10 +126,10 @@ func (f *failpoint) pass(p point, key store.Key) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.going()
 	if h := f.held[key]; h != nil {
 		h.stage = p
 	}
+	f.going()
 	if p != f.at {
 		return
 	}
@@ -161,6 +161,7 @@ func (f *failpoint) end(fired store.Key) {
 	}
 	if fired != (store.Key{}) {
 		end.Fired = fired.String()
+		end.Held[end.Fired] = f.at // what has come in since has not been seen
 	}
 	end.say()
 	last := time.Now()
