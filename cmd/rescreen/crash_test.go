@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -39,7 +38,6 @@ type crashSite struct {
 	witness *witness
 	rate    int // sessions per second
 
-	mu        sync.Mutex
 	submitted int
 	processes []*process
 	falls     []fall
@@ -57,6 +55,9 @@ func newCrashSite(t *testing.T, servers, rate int, config amlsim.Config) *crashS
 	}
 	for _, n := range s.servers {
 		n.start()
+	}
+	for _, n := range s.servers {
+		n.up()
 	}
 	s.link = s.connect()
 	for deadline := time.Now().Add(longEnough); ; time.Sleep(100 * time.Millisecond) {
@@ -207,8 +208,6 @@ func (s *crashSite) run(cmd *exec.Cmd) *process {
 	cmd.Stderr = log
 	must(s.T, cmd.Start())
 	s.Cleanup(func() { p.end(os.Kill) })
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.processes = append(s.processes, p)
 	return p
 }

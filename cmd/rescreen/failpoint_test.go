@@ -154,7 +154,9 @@ func (f *failpoint) end(fired store.Key) {
 	for f.pulls > 0 {
 		f.moved.Wait()
 	}
+	f.mu.Unlock()
 	time.Sleep(50 * time.Millisecond)
+	f.mu.Lock()
 	end := fallen{Point: f.at, Held: map[string]point{}}
 	for k, h := range f.held {
 		end.Held[k.String()] = h.stage
