@@ -100,9 +100,8 @@ const (
 func (s *crashSite) judge(patience time.Duration, b blame) findings {
 	s.Helper()
 	s.awaitOutcomes(patience)
-	s.await("streams of jobs and wake-ups are empty", longEnough, func() bool {
-		return s.stored(queue.JobsStream) == 0 && s.stored(store.WakesStream) == 0
-	})
+	s.awaitEmpty(queue.JobsStream, 2*time.Minute)
+	s.awaitEmpty(store.WakesStream, 2*time.Minute)
 	c := check{crashSite: s, findings: findings{
 		ended: map[string]time.Time{}, extra: map[string]int{}, flagged: map[string]bool{}, repeated: map[string]int{},
 	}, events: map[string]queue.Event{}, records: map[string]worker.Record{}}
@@ -146,6 +145,31 @@ func (s *crashSite) awaitOutcomes(patience time.Duration) {
 			})
 			s.FailNow()
 		}
+	}
+}
+
+// awaitEmpty waits until everything in a stream is acknowledged, and tells what is not.
+func (s *crashSite) awaitEmpty(stream string, patience time.Duration) {
+	s.Helper()
+	began := time.Now()
+	for s.stored(stream) > 0 {
+		if time.Since(began) > patience {
+			found, err := s.link.JS.Stream(s.Context(), stream)
+			must(s.T, err)
+			info, err := found.Info(s.Context(), jetstream.WithSubjectFilter(">"))
+			must(s.T, err)
+			s.Errorf("after %v there is something left in %s: %d to %d, %v", patience, stream, info.State.FirstSeq, info.State.LastSeq, info.State.Subjects)
+			consumers := found.ListConsumers(s.Context())
+			for c := range consumers.Info() {
+				s.Logf("%s: %d not delivered, %d not acknowledged, delivered up to %d, acknowledged up to %d",
+					c.Name, c.NumPending, c.NumAckPending, c.Delivered.Stream, c.AckFloor.Stream)
+			}
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if took := time.Since(began); took > longEnough {
+		s.Logf("%s was empty %.1f s after the last outcome", stream, took.Seconds())
 	}
 }
 

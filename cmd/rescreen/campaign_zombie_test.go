@@ -146,9 +146,15 @@ var errUnsettled = errors.New("job is not settled")
 
 func (s *crashSite) snapshot(f fallen, into map[string]string) error {
 	for key := range f.Held {
+		for _, subject := range []string{"screening.wake." + key + ".1", "screening.due." + key + ".1"} {
+			if _, err := s.last(store.WakesStream, subject); !errors.Is(err, jetstream.ErrMsgNotFound) {
+				return fmt.Errorf("%s: %w", subject, errors.Join(errUnsettled, err))
+			}
+		}
+		// The outcome comes after the record: read in this order the record is final.
 		for _, at := range []struct{ stream, subject string }{
-			{store.RecordsStream, "screening.record." + key},
 			{store.ResultsStream, "screening.result." + key + ".1"},
+			{store.RecordsStream, "screening.record." + key},
 		} {
 			m, err := s.last(at.stream, at.subject)
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -158,11 +164,6 @@ func (s *crashSite) snapshot(f fallen, into map[string]string) error {
 				return err
 			}
 			into[at.subject] = fmt.Sprintf("message %d, SHA-256 %x", m.Sequence, sha256.Sum256(m.Data))
-		}
-		for _, subject := range []string{"screening.wake." + key + ".1", "screening.due." + key + ".1"} {
-			if _, err := s.last(store.WakesStream, subject); !errors.Is(err, jetstream.ErrMsgNotFound) {
-				return fmt.Errorf("%s: %w", subject, errors.Join(errUnsettled, err))
-			}
 		}
 	}
 	return nil
