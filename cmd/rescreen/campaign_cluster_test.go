@@ -14,7 +14,6 @@ func TestCampaignCluster(t *testing.T) {
 	if !fullCampaign() {
 		t.Skip("takes four minutes: part of RESCREEN_CAMPAIGN=full")
 	}
-	t.Parallel()
 	const kills, pause, rate = 30, 6 * time.Second, 40
 	s := newCrashSite(t, 3, rate, quick())
 	for range 3 {

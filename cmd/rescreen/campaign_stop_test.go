@@ -15,7 +15,7 @@ import (
 // TestCampaignStop asks a worker to stop while all its creations are under way:
 // it ends them, so that no outcome is unknown, and ends well.
 func TestCampaignStop(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	stops := 1
 	if fullCampaign() {
 		stops = 20
@@ -57,7 +57,7 @@ func (s *crashSite) creating() int {
 // TestCampaignScale lets a fleet of one grow to ten workers and shrink to two,
 // in a full campaign with some of them killed instead of stopped.
 func TestCampaignScale(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	rounds := 1
 	if fullCampaign() {
 		rounds = 5
@@ -91,7 +91,6 @@ func TestCampaignRolling(t *testing.T) {
 	if !fullCampaign() {
 		t.Skip("builds another commit: part of RESCREEN_CAMPAIGN=full")
 	}
-	t.Parallel()
 	previous := buildPrevious(t)
 	this, err := os.Executable()
 	must(t, err)

@@ -11,7 +11,7 @@ import (
 // steps, next to others that live: whatever one dies of, nothing is lost, what
 // may have been paid twice is flagged, and the others finish what it held.
 func TestCampaignKills(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	kills, lanes, patience := 1, 4, 2*time.Minute
 	if fullCampaign() {
 		kills, patience = 50, 5*time.Minute

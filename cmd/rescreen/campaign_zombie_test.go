@@ -20,7 +20,7 @@ import (
 // wakes them with SIGCONT. Whatever they still do comes to nothing: records and
 // outcomes stay as they are, byte for byte.
 func TestCampaignZombies(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	rounds, where := 1, []point{beforeIntent, postAnswered, beforeRecord}
 	if fullCampaign() {
 		rounds, where = 10, points[1:len(points)-1] // nothing is held before the first and after the last

@@ -17,11 +17,19 @@ import (
 	"rescreen/queue"
 )
 
-// fullCampaign reports whether the campaigns run in full, which takes about an
-// hour. Their short forms are part of every test run.
+// fullCampaign reports whether the campaigns run in full, which takes about
+// twenty minutes. Their short forms are part of every test run.
 //
-//	RESCREEN_CAMPAIGN=full go test ./cmd/rescreen -run Campaign -v -timeout 90m
+//	RESCREEN_CAMPAIGN=full go test ./cmd/rescreen -run Campaign -v -timeout 60m
 func fullCampaign() bool { return os.Getenv("RESCREEN_CAMPAIGN") == "full" }
+
+// besideOthers lets a test run beside others in its short form. In full the
+// campaigns run one by one: they measure times.
+func besideOthers(t *testing.T) {
+	if !fullCampaign() {
+		t.Parallel()
+	}
+}
 
 // crashBatch is the batch of all jobs.
 const crashBatch = "crash"
