@@ -18,7 +18,7 @@ import (
 )
 
 // fullCampaign reports whether the campaigns run in full, which takes about
-// twenty minutes. Their short forms are part of every test run.
+// twenty minutes. Short forms of most are part of every test run.
 //
 //	RESCREEN_CAMPAIGN=full go test ./cmd/rescreen -run Campaign -v -timeout 60m
 func fullCampaign() bool { return os.Getenv("RESCREEN_CAMPAIGN") == "full" }
