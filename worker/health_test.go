@@ -98,7 +98,7 @@ func TestLoopsTurnWhateverHappens(t *testing.T) {
 		prepare func(*world)
 	}{
 		"idle":      {amlsim.Config{}, func(*world) {}},
-		"API hangs": {amlsim.Config{Faults: []amlsim.Fault{hang}}, func(w *world) { w.cfg.Slots = 2; w.submit(people(20)...) }},
+		"API hangs": {amlsim.Config{Faults: []amlsim.Fault{hang}}, func(w *world) { w.cfg.Slots = 3; w.submit(people(20)...) }},
 		"store away": {amlsim.Config{}, func(w *world) {
 			w.submit(people(20)...)
 			w.store.SetFault(func(string, string) storetest.Fault { return storetest.Fault{Kind: storetest.Lost} })
