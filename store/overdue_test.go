@@ -30,7 +30,7 @@ func TestOverdueWakeUpsAreNotParked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return nats.Header{jetstream.ScheduleHeader: {at}}
+		return nats.Header{jetstream.ScheduleHeader: {at}, jetstream.ScheduleTargetHeader: {"screening.due.b.j.1"}}
 	}
 	due := nats.Header{}
 	for name, c := range map[string]struct {

@@ -44,6 +44,8 @@ type repair struct {
 	// the end of the stream, so sequences are all there is to remember.
 	checked uint64
 	open    map[uint64]struct{}
+	// wake is the sequence up to which the wake-ups were looked at in this round.
+	wake uint64
 }
 
 // repairLoop makes passes, at a bounded rate, until ctx ends.
@@ -69,7 +71,12 @@ func (r *repair) pass(ctx context.Context) error {
 	if err := r.batchesPass(ctx); err != nil {
 		return err
 	}
-	return r.recordsPass(ctx)
+	pace := time.NewTicker(time.Duration(float64(time.Second) / r.cfg.RepairRate))
+	defer pace.Stop()
+	if err := r.recordsPass(ctx, pace); err != nil {
+		return err
+	}
+	return r.wakesPass(ctx, pace)
 }
 
 // take takes the claim if it is free, expired, or its own. What a worker
@@ -121,9 +128,7 @@ func (r *repair) lease() time.Duration { return leasePasses * r.cfg.RepairEvery 
 
 // recordsPass looks again at what was open, then, in the order of writing, at
 // what is new, up to the first record that is younger than RepairAge.
-func (r *repair) recordsPass(ctx context.Context) error {
-	pace := time.NewTicker(time.Duration(float64(time.Second) / r.cfg.RepairRate))
-	defer pace.Stop()
+func (r *repair) recordsPass(ctx context.Context, pace *time.Ticker) error {
 	for _, seq := range slices.Sorted(maps.Keys(r.open)) {
 		rec, err := r.next(ctx, pace, seq-1)
 		switch {
@@ -151,19 +156,56 @@ func (r *repair) recordsPass(ctx context.Context) error {
 	}
 }
 
-// next reads the next record at the repair's pace, and keeps the claim.
-func (r *repair) next(ctx context.Context, pace *time.Ticker, after uint64) (store.Record, error) {
+// wakesPerPass bounds how many wake-ups a pass looks at: those of jobs that have not
+// ended are seen to with their records, and of the others few are ever left.
+const wakesPerPass = 1000
+
+// wakesPass parks wake-ups again that the server should have fired long ago. Those of
+// ended jobs do no harm but count as open sessions; fired they are acknowledged.
+func (r *repair) wakesPass(ctx context.Context, pace *time.Ticker) error {
+	for range wakesPerPass {
+		if err := r.keepPace(ctx, pace); err != nil {
+			return err
+		}
+		wk, seq, err := r.wakes.Next(ctx, r.wake)
+		if errors.Is(err, store.ErrNotFound) {
+			r.wake = 0
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.wake = seq; !wk.Overdue(r.clock.Now()) {
+			continue
+		}
+		r.logger.Warn("wake-up did not fire, parked again by the repair", zap.Stringer("record", wk.Key), zap.Int("attempt", wk.Attempt))
+		wk.At = r.clock.Now()
+		if err := r.wakes.Park(ctx, wk); err != nil {
+			return fmt.Errorf("park wake-up: %w", err)
+		}
+	}
+	return nil
+}
+
+// keepPace waits for the repair's next turn, and keeps the claim.
+func (r *repair) keepPace(ctx context.Context, pace *time.Ticker) error {
 	select {
 	case <-pace.C:
 	case <-ctx.Done():
 	}
 	if err := ctx.Err(); err != nil {
-		return store.Record{}, err
+		return err
 	}
 	if r.claim.Until.Sub(r.clock.Now()) < r.lease()/2 {
-		if err := r.renew(ctx); err != nil {
-			return store.Record{}, err
-		}
+		return r.renew(ctx)
+	}
+	return nil
+}
+
+// next reads the next record at the repair's pace.
+func (r *repair) next(ctx context.Context, pace *time.Ticker, after uint64) (store.Record, error) {
+	if err := r.keepPace(ctx, pace); err != nil {
+		return store.Record{}, err
 	}
 	rec, err := r.ledger.Next(ctx, after)
 	if err != nil {

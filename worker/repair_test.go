@@ -235,3 +235,33 @@ func TestResultWithoutItsEvidenceIsPublishedAfterAWhile(t *testing.T) {
 		}
 	})
 }
+
+// A wake-up that the server has kept and never fired counts as an open session
+// for ever, if nobody looks: here that of a job that has ended.
+func TestRepairParksWakeUpsAgainThatDidNotFire(t *testing.T) {
+	inWorld(t, amlsim.Config{}, func(w *world) {
+		job := person(1, false)
+		w.submit(job)
+		_, stop := w.start("w")
+		defer stop()
+		w.result(time.Minute, job)
+		w.store.SetFault(func(op, _ string) storetest.Fault {
+			if op == storetest.OpWakesPark {
+				return storetest.Fault{Kind: storetest.Stuck}
+			}
+			return storetest.Fault{}
+		})
+		key := store.Key{Batch: "b", Job: string(job.ID)}
+		if err := w.store.Wakes.Park(t.Context(), store.Wake{Key: key, Attempt: 1, At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		w.store.SetFault(nil)
+		time.Sleep(5 * time.Minute)
+		if n, err := w.store.Wakes.Open(t.Context()); n != 0 || err != nil {
+			t.Errorf("%d open, %v", n, err)
+		}
+		if n := w.log.count("did not fire"); n != 1 {
+			t.Errorf("%d times parked again", n)
+		}
+	})
+}

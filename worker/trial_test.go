@@ -103,7 +103,7 @@ func (t trial) storeFault(seed uint64) func(op, key string) storetest.Fault {
 		if rng.Float64() >= t.storeTrouble {
 			return storetest.Fault{}
 		}
-		kind := pick(rng, storetest.Lost, storetest.Unsure, storetest.Late, storetest.Slow, storetest.Conflict, storetest.Stale, storetest.Overtaken, storetest.Twice)
+		kind := pick(rng, storetest.Lost, storetest.Unsure, storetest.Late, storetest.Slow, storetest.Conflict, storetest.Stale, storetest.Overtaken, storetest.Twice, storetest.Stuck)
 		return storetest.Fault{Kind: kind, Delay: time.Duration(1 + rng.Int64N(int64(30*time.Second)))}
 	}
 }

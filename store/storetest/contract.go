@@ -45,6 +45,7 @@ type ledger interface {
 type wakes interface {
 	Park(ctx context.Context, w store.Wake) error
 	Parked(ctx context.Context, k store.Key, attempt int) (bool, error)
+	Next(ctx context.Context, after uint64) (store.Wake, uint64, error)
 	Open(ctx context.Context) (int, error)
 }
 
@@ -94,6 +95,7 @@ func Contract(t *testing.T, run func(t *testing.T, test func(t *testing.T, b Bac
 		{"a wake-up parked again fires once, as parked last", wakeReplaced},
 		{"a new due message takes the place of an old one", dueReplaced},
 		{"attempts and jobs have wake-ups of their own", wakesApart},
+		{"wake-ups are read in the order of their parking", wakesInOrder},
 		{"an outcome is published once", outcomeOnce},
 		{"evidence comes back as it was put", evidenceRoundTrip},
 		{"a register is committed once per sequence", registerOnce},

@@ -95,6 +95,33 @@ func wakesApart(t *testing.T, b Backend) {
 	}
 }
 
+// wakesInOrder: by the order in which they were parked last.
+func wakesInOrder(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	_, _, err := b.Wakes.Next(ctx, 0)
+	mustBe(t, err, store.ErrNotFound)
+	hour := b.Clock.Now().Add(time.Hour).Truncate(time.Microsecond)
+	for i, attempt := range []int{1, 2, 3, 1} {
+		at := hour.Add(time.Duration(i) * time.Minute)
+		mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: attempt, At: at, Value: []byte{byte('0' + i)}}))
+	}
+	var after uint64
+	for i, want := range []int{2, 3, 1} {
+		w, seq, err := b.Wakes.Next(ctx, after)
+		mustNot(t, err)
+		i++ // the first was replaced
+		if w.Key != job || w.Attempt != want || !w.At.Equal(hour.Add(time.Duration(i)*time.Minute)) || string(w.Value) != string(rune('0'+i)) || seq <= after {
+			t.Errorf("%+v at %d after %d, want attempt %d", w, seq, after, want)
+		}
+		if w.Overdue(b.Clock.Now()) || !w.Overdue(w.At.Add(time.Minute)) {
+			t.Error("overdue is what should have fired a minute ago")
+		}
+		after = seq
+	}
+	_, _, err = b.Wakes.Next(ctx, after)
+	mustBe(t, err, store.ErrNotFound)
+}
+
 func wantWakes(ctx context.Context, t *testing.T, b Backend, open int, k store.Key, attempt int) {
 	t.Helper()
 	parked, err := b.Wakes.Parked(ctx, k, attempt)

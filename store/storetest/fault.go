@@ -10,6 +10,7 @@ const (
 	OpWakesPark       = "wakes.park"
 	OpWakesParked     = "wakes.parked"
 	OpWakesOpen       = "wakes.open"
+	OpWakesNext       = "wakes.next"
 	OpOutcomesPublish = "outcomes.publish"
 	OpOutcomesExists  = "outcomes.exists"
 	OpEvidencePut     = "evidence.put"
@@ -49,6 +50,9 @@ const (
 	// Twice: a write is applied and answered, and once more applied after Delay, if its
 	// comparison holds then: a repetition that was still under way. A read is OK.
 	Twice
+	// Stuck: a Park is answered as if all were well, but the wake-up never fires, and
+	// stays. Any other call is OK.
+	Stuck
 	// repeated is what the second of the two writes is told.
 	repeated
 )

@@ -19,13 +19,14 @@ type Wakes struct {
 	onDue func(subject string, data []byte)
 	isDue func(subject string) bool
 	wakes map[string]*wake // by due subject
+	seq   uint64           // of the last park
 	due   map[string]bool  // by due subject, if isDue is nil
 }
 
 type wake struct {
-	at    time.Time
-	value []byte
-	timer *time.Timer
+	store.Wake
+	seq   uint64
+	timer *time.Timer // nil: never fires
 }
 
 // Park is store.Wakes.Park.
@@ -37,20 +38,25 @@ func (w *Wakes) Park(ctx context.Context, park store.Wake) error {
 	if year := park.At.UTC().Year(); year < 1970 || year > 2261 {
 		return fmt.Errorf("%w: time outside of 1970 to 2261", store.ErrRefused)
 	}
-	value := slices.Clone(park.Value)
+	park.Value = slices.Clone(park.Value)
 	return w.world.write(ctx, OpWakesPark, attemptKey(park.Key, park.Attempt), func(kind Kind) error {
-		if err := fits(value); err != nil {
+		if err := fits(park.Value); err != nil {
 			return err
 		}
-		next := &wake{at: park.At, value: value}
+		w.seq++
+		next := &wake{Wake: park, seq: w.seq}
 		wait := max(park.At.Sub(w.world.now()), schedulerQuarter)
 		if old := w.wakes[subject]; old != nil {
-			w.world.stop(old.timer)
+			if old.timer != nil {
+				w.world.stop(old.timer)
+			}
 			if kind == Overtaken {
 				next, wait = old, 0
 			}
 		}
-		next.timer = w.world.after(wait, func() { w.fire(subject, next) })
+		if kind != Stuck {
+			next.timer = w.world.after(wait, func() { w.fire(subject, next) })
+		}
 		w.wakes[subject] = next
 		return nil
 	})
@@ -69,7 +75,7 @@ func (w *Wakes) fire(subject string, fired *wake) {
 		return
 	}
 	if w.onDue != nil {
-		w.onDue(subject, fired.value)
+		w.onDue(subject, fired.Value)
 	}
 	w.world.mu.Lock()
 	defer w.world.mu.Unlock()
@@ -94,10 +100,31 @@ func (w *Wakes) Parked(ctx context.Context, k store.Key, attempt int) (bool, err
 	}
 	var parked bool
 	err = w.world.read(ctx, OpWakesParked, attemptKey(k, attempt), func(bool) error {
-		parked = w.wakes[subject] != nil || w.isDueNow(subject)
+		wake := w.wakes[subject]
+		parked = wake != nil && !wake.Overdue(w.world.now()) || w.isDueNow(subject)
 		return nil
 	})
 	return parked, err
+}
+
+// Next is store.Wakes.Next.
+func (w *Wakes) Next(ctx context.Context, after uint64) (store.Wake, uint64, error) {
+	var next *wake
+	err := w.world.read(ctx, OpWakesNext, "", func(bool) error {
+		for _, wake := range w.wakes {
+			if wake.seq > after && (next == nil || wake.seq < next.seq) {
+				next = wake
+			}
+		}
+		if next == nil {
+			return store.ErrNotFound
+		}
+		return nil
+	})
+	if err != nil {
+		return store.Wake{}, 0, err
+	}
+	return next.Wake, next.seq, nil
 }
 
 // Open is store.Wakes.Open.
@@ -123,7 +150,7 @@ func (w *Wakes) Waiting() []time.Time {
 	defer w.world.mu.Unlock()
 	var at []time.Time
 	for _, wake := range w.wakes {
-		at = append(at, wake.at)
+		at = append(at, wake.At)
 	}
 	slices.SortFunc(at, time.Time.Compare)
 	return at
