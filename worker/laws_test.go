@@ -101,6 +101,9 @@ func (c *simulation) checkSessions(j queue.Job, out map[int]queue.Event) {
 	if there > sum.SessionsCreated && !sum.PossibleDuplicate {
 		c.t.Errorf("%s: %d sessions, no flag, %+v", j.ID, there, sum)
 	}
+	if c.trial.peaceful && (there != attempts+sum.Expiries || sum.PossibleDuplicate) {
+		c.t.Errorf("%s: %d sessions in %d attempts with %+v, though every creation was answered", j.ID, there, attempts, sum)
+	}
 	if there < sum.SessionsCreated {
 		c.t.Errorf("%s: %d sessions, and %+v", j.ID, there, sum)
 	}

@@ -195,7 +195,7 @@ func (c *simulation) drawLives() []life {
 	violent := 0
 	for range 40 {
 		l := life{works: time.Second + time.Duration(c.rng.Int64N(int64(90*time.Second))), end: "stop"}
-		if c.trial.violence == 0 && violent < mostViolence/c.trial.workers && c.rng.IntN(2) == 0 {
+		if c.trial.violence == 0 && !c.trial.peaceful && violent < mostViolence/c.trial.workers && c.rng.IntN(2) == 0 {
 			violent++
 			l.end = "kill"
 			if c.rng.IntN(2) == 0 {

@@ -19,6 +19,7 @@ type trial struct {
 	onUnknown        OnUnknown
 	storeTrouble     float64 // share of the calls of the store that go wrong
 	queueTrouble     float64
+	peaceful         bool    // nothing that could leave the outcome of a creation unknown
 	violence         float64 // share of the calls at which a worker is killed or paused
 	sim              amlsim.Config
 }
@@ -46,6 +47,10 @@ func drawTrial(rng *rand.Rand) trial {
 	}
 	for range rng.IntN(8) {
 		t.sim.Faults = append(t.sim.Faults, drawAPIFault(rng, t.length))
+	}
+	if t.peaceful = rng.IntN(8) == 0; t.peaceful {
+		t.storeTrouble, t.violence, t.sim.Faults = 0, 0, nil
+		t.sim.Latency = amlsim.LogNormal(200*time.Millisecond, 1, 0, 5*time.Second)
 	}
 	return t
 }
