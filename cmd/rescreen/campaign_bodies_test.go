@@ -1,10 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
@@ -72,7 +68,7 @@ func hostileBodies() []hostileBody {
 
 // Whatever the API sends instead of what it should: the job ends as the design
 // says, those beside it do not notice, and the worker's memory grows by less
-// than twice the largest body that is taken and a little, however many come at a time.
+// than twice the largest body that is taken, however many come at a time.
 //
 //	RESCREEN_CAMPAIGN=full go test ./cmd/rescreen -run CampaignBodies -v
 func TestCampaignBodies(t *testing.T) {
@@ -100,10 +96,8 @@ func TestCampaignBodies(t *testing.T) {
 	}
 }
 
-// maxBodies is what a worker holds of bodies at most: one of the largest kind, a
-// report, and the 128 KiB that each of 64 steps may read without waiting. The
-// collector lets a heap grow to twice what is held.
-const maxBodies = 32<<20 + 64*(128<<10)
+// maxBodies is the limit of the largest kind of body, a report.
+const maxBodies = 32 << 20
 
 // peakOfBodies has a worker meet the body n times, among the jobs of others, and
 // returns the most memory it held, in bytes.
@@ -153,24 +147,4 @@ func peakOfBodies(t *testing.T, body hostileBody, n, others int) int {
 		t.Error("nothing hostile was sent")
 	}
 	return peak
-}
-
-var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
-
-// peakMemory is the most memory that a process has held, in bytes; 0 where the
-// system does not say.
-func peakMemory(t *testing.T, pid int) int {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Logf("memory is not measured: %v", err)
-		return 0
-	}
-	m := highWater.FindSubmatch(status)
-	if m == nil {
-		t.Fatalf("no peak in %s", status)
-	}
-	kib, err := strconv.Atoi(string(m[1]))
-	must(t, err)
-	return kib << 10
 }

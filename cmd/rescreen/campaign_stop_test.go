@@ -86,7 +86,7 @@ func TestCampaignScale(t *testing.T) {
 
 // TestCampaignRolling replaces the workers of an earlier version by those of
 // this one, one by one and with sessions open, and takes the change back. The
-// earlier version is commit RESCREEN_PREVIOUS.
+// earlier version is commit RESCREEN_PREVIOUS, by default the last but one.
 func TestCampaignRolling(t *testing.T) {
 	if !fullCampaign() {
 		t.Skip("builds another commit: part of RESCREEN_CAMPAIGN=full")
@@ -120,7 +120,7 @@ func buildPrevious(t *testing.T) string {
 	t.Helper()
 	commit := os.Getenv("RESCREEN_PREVIOUS")
 	if commit == "" {
-		commit = "097a397"
+		commit = "HEAD~1"
 	}
 	dir := t.TempDir()
 	archive := exec.Command("git", "archive", "--format=tar", commit)
