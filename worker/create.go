@@ -193,7 +193,7 @@ func (s *step) orphaned(ctx context.Context, intent Record, id apiclient.Session
 		if err != nil {
 			break
 		}
-		if rec.Session == id { // its commit was stored, and somebody has written on top of it
+		if rec.knows(id) { // its commit was stored, and somebody has written on top of it
 			return s.advance(ctx, rec, seq, nil)
 		}
 		if rec.Attempt == s.attempt && !rec.State.terminal() {

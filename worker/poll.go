@@ -103,12 +103,12 @@ func (s *step) expired(ctx context.Context, wk wake) error {
 		if rec.Document != nil {
 			return rec.finish(now, wk.Poll, rec.Document, &Report{State: queue.ReportExpired})
 		}
+		again := rec.Expiries < maxExpiries
+		rec = rec.expire()
 		rec.Polls = 0
-		if rec.Expiries >= maxExpiries {
-			rec.Expiries++
+		if !again {
 			return rec.fail(now, queue.ResultExpired, 0, "the results of every session perished before they could be fetched")
 		}
-		rec.Expiries++
 		return rec.queueAgain(now, now)
 	})
 }

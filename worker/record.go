@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rescreen/apiclient"
@@ -148,6 +149,8 @@ type Counters struct {
 	Recreations int `json:"recreations,omitempty"`
 	// Expiries is how often a session was lost because its results perished.
 	Expiries int `json:"expiries,omitempty"`
+	// Expired are those sessions.
+	Expired []apiclient.SessionID `json:"expired,omitempty"`
 	// PossibleDuplicate says that a session beyond SessionsCreated may exist.
 	PossibleDuplicate bool `json:"possible_duplicate,omitempty"`
 	// Orphans are sessions that were created but that the job does not use.
@@ -264,15 +267,25 @@ func (r Record) finish(now time.Time, polls int, d *Document, rep *Report) Recor
 	return r
 }
 
+// knows reports whether the session is, or was, one of the job's.
+func (r Record) knows(id apiclient.SessionID) bool {
+	return r.Session == id || slices.Contains(r.Expired, id) || slices.Contains(r.Orphans, id)
+}
+
+// expire counts the session whose results have perished.
+func (r Record) expire() Record {
+	r.Expiries++
+	r.Expired = append(slices.Clone(r.Expired), r.Session)
+	return r
+}
+
 // withOrphan adds a session that nobody will poll. Its slice is its own, so
 // that two records never share one.
 func (r Record) withOrphan(id apiclient.SessionID) Record {
-	for _, known := range r.Orphans {
-		if known == id {
-			return r
-		}
+	if r.knows(id) {
+		return r
 	}
-	r.Orphans = append(append([]apiclient.SessionID(nil), r.Orphans...), id)
+	r.Orphans = append(slices.Clone(r.Orphans), id)
 	r.SessionsCreated++
 	r.PossibleDuplicate = true
 	return r

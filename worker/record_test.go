@@ -81,6 +81,11 @@ func TestCountersSurviveEveryTransition(t *testing.T) {
 	if full.withOrphan("o").SessionsCreated != 2 {
 		t.Error("an orphan that is known is counted again")
 	}
+	full.Session = "e"
+	again := full.expire().queueAgain(now, now)
+	if next := again.withOrphan("e"); again.Expiries != 2 || next.SessionsCreated != 2 || len(next.Orphans) != 1 {
+		t.Errorf("a session that has expired is counted again: %+v", next.Counters)
+	}
 	if len(full.Orphans) != 1 {
 		t.Error("withOrphan changes the record it came from")
 	}

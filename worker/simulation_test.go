@@ -28,7 +28,11 @@ import (
 //
 // With both, so many from that one on.
 func TestSimulation(t *testing.T) {
-	first, seeds := seedsOf(1500 / raceFactor / raceFactor)
+	n := uint64(1500 / raceFactor / raceFactor)
+	if fullCampaign() {
+		n = 30_000
+	}
+	first, seeds := seedsOf(n)
 	defer inOneOrder()()
 	began := time.Now()
 	defer func() { t.Logf("%.1f seeds per second", float64(seeds)/time.Since(began).Seconds()) }()

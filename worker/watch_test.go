@@ -87,8 +87,10 @@ func onlyStruck(from, to Record) bool {
 }
 
 func shrunk(from, to Counters) bool {
-	lost := slices.ContainsFunc(from.Orphans, func(id apiclient.SessionID) bool { return !slices.Contains(to.Orphans, id) })
-	return lost || to.SessionsCreated < from.SessionsCreated || to.Recreations < from.Recreations || to.Expiries < from.Expiries ||
+	lost := func(from, to []apiclient.SessionID) bool {
+		return slices.ContainsFunc(from, func(id apiclient.SessionID) bool { return !slices.Contains(to, id) })
+	}
+	return lost(from.Orphans, to.Orphans) || lost(from.Expired, to.Expired) || to.SessionsCreated < from.SessionsCreated || to.Recreations < from.Recreations || to.Expiries < from.Expiries ||
 		from.PossibleDuplicate && !to.PossibleDuplicate
 }
 
