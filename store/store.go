@@ -32,22 +32,20 @@ func Open(ctx context.Context, js jetstream.JetStream, now func() time.Time, wit
 		option(&o)
 	}
 	lines := make(map[string]line)
-	var records jetstream.Stream
+	streams := make(map[string]jetstream.Stream)
 	for _, want := range Streams(Options{}) {
 		stream, err := lookUp(ctx, js, want)
 		if err != nil {
 			return nil, err
 		}
-		if want.Name == RecordsStream {
-			records = stream
-		}
+		streams[want.Name] = stream
 		l := newLine(natsBroker{js: js, stream: stream, created: stream.CachedInfo().Created})
 		l.heard = o.hears(want.Name)
 		lines[want.Name] = l
 	}
 	clock := &Clock{local: now, timeout: tryTimeout, serverTime: func(ctx context.Context) (serverTime time.Time, err error) {
 		err = lines[RecordsStream].once(ctx, func(ctx context.Context) error {
-			info, err := records.Info(ctx)
+			info, err := streams[RecordsStream].Info(ctx)
 			if err == nil {
 				serverTime = info.TimeStamp
 			}
@@ -58,10 +56,11 @@ func Open(ctx context.Context, js jetstream.JetStream, now func() time.Time, wit
 	if err := clock.Refresh(ctx); err != nil {
 		return nil, err
 	}
+	settled := &settledFloor{read: readSettled(streams[WakesStream])}
 	room := int(js.Conn().MaxPayload()) - headroom
 	return &Store{
 		Ledger:   &Ledger{line: lines[RecordsStream], ttl: TerminalAge},
-		Wakes:    &Wakes{line: lines[WakesStream], now: clock.Now},
+		Wakes:    &Wakes{line: lines[WakesStream], now: clock.Now, settled: settled.get},
 		Outcomes: &Outcomes{line: lines[ResultsStream]},
 		Evidence: &Evidence{
 			line:    lines[EvidenceStream],

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,8 +41,9 @@ type Wake struct {
 // attempt is never without one of the two, but a due message may be one older than
 // what was parked last.
 type Wakes struct {
-	line line
-	now  func() time.Time // the server's clock
+	line    line
+	now     func() time.Time // the server's clock
+	settled func(context.Context) (uint64, error)
 }
 
 // Park schedules w, in place of an earlier wake-up of the attempt. It repeats
@@ -93,10 +95,7 @@ const overdueAfter = 30 * time.Second
 // into the other is not missed. False may be out of date, see the package comment: parking
 // one more is harmless.
 //
-// A wake-up that is long overdue does not count. A server that could not store the
-// due message, because the account had reached its limit, keeps the
-// wake-up and does not try again before it is restarted (nats-server 2.15.2); and of
-// three servers that are killed in turn some wake-ups stay behind (12 after 30 kills).
+// What is dead does not count, see [ParkedWake].
 func (w *Wakes) Parked(ctx context.Context, k Key, attempt int) (bool, error) {
 	if _, err := WakeSubject(k, attempt); err != nil {
 		return false, err
@@ -104,47 +103,124 @@ func (w *Wakes) Parked(ctx context.Context, k Key, attempt int) (bool, error) {
 	either := "screening.*." + k.String() + "." + strconv.Itoa(attempt)
 	for seq := uint64(1); ; {
 		m, err := w.line.next(ctx, either, seq)
-		switch {
-		case errors.Is(err, ErrNotFound):
+		if errors.Is(err, ErrNotFound) {
 			return false, nil
-		case err != nil:
+		}
+		var dead bool
+		if err == nil {
+			dead, err = w.dead(ctx, m)
+		}
+		if err != nil {
 			return false, fmt.Errorf("look for wake-up %s.%d: %w", k, attempt, err)
 		}
-		wake, ok := wakeOf(m) // a due message has no schedule
-		if !ok || !wake.Overdue(w.now()) {
+		if !dead {
 			return true, nil
 		}
 		seq = m.Sequence + 1
 	}
 }
 
-// Overdue reports whether the wake-up should have fired long before now, and so
-// will never fire. Parked again it does.
-func (w Wake) Overdue(now time.Time) bool { return now.Sub(w.At) > overdueAfter }
+// ParkedWake is a wake-up, or the due message it has become, as it lies in the stream.
+type ParkedWake struct {
+	Wake
+	Seq uint64
+	// Dead: the server will never deliver it. Parked again it does.
+	//
+	// A wake-up is dead when it is long overdue: a server that could not store the
+	// due message, because the account had reached its limit, keeps the wake-up and does not try
+	// again before it is restarted (nats-server 2.15.2). A due message is dead
+	// when its consumer has settled everything up to it: of three servers that
+	// are killed in turn, some messages stay behind that were acknowledged (3 to 12 after 30 kills).
+	Dead bool
+}
 
-// Next returns the oldest wake-up parked after the given sequence, and its own;
-// [ErrNotFound] at the end. Due messages are none.
-func (w *Wakes) Next(ctx context.Context, after uint64) (Wake, uint64, error) {
+// Next returns the oldest that was parked after the given sequence; [ErrNotFound]
+// at the end.
+func (w *Wakes) Next(ctx context.Context, after uint64) (ParkedWake, error) {
 	for {
-		m, err := w.line.next(ctx, "screening.wake.>", after+1)
+		m, err := w.line.next(ctx, "screening.>", after+1)
 		if err != nil {
-			return Wake{}, 0, fmt.Errorf("next wake-up: %w", err)
+			return ParkedWake{}, fmt.Errorf("next wake-up: %w", err)
 		}
 		if wake, ok := wakeOf(m); ok {
-			return wake, m.Sequence, nil
+			dead, err := w.dead(ctx, m)
+			return ParkedWake{Wake: wake, Seq: m.Sequence, Dead: dead}, err
 		}
 		after = m.Sequence // nobody's of ours
 	}
 }
 
-// wakeOf reads a wake-up back; ok is false for any other message.
-func wakeOf(m *jetstream.RawStreamMsg) (w Wake, ok bool) {
-	at, err := time.Parse("@at "+time.RFC3339Nano, m.Header.Get(jetstream.ScheduleHeader))
-	if err != nil {
-		return Wake{}, false
+// dead says so of a wake-up or due message.
+func (w *Wakes) dead(ctx context.Context, m *jetstream.RawStreamMsg) (bool, error) {
+	if schedule := m.Header.Get(jetstream.ScheduleHeader); schedule != "" {
+		at, err := scheduledAt(schedule)
+		return err == nil && w.now().Sub(at) > overdueAfter, nil
 	}
-	key, attempt, err := DueKey(m.Header.Get(jetstream.ScheduleTargetHeader))
-	return Wake{Key: key, Attempt: attempt, At: at, Value: m.Data}, err == nil
+	settled, err := w.settled(ctx)
+	return m.Sequence <= settled, err
+}
+
+func scheduledAt(schedule string) (time.Time, error) {
+	return time.Parse("@at "+time.RFC3339Nano, schedule)
+}
+
+// wakeOf reads a wake-up or due message back; ok is false for any other message.
+func wakeOf(m *jetstream.RawStreamMsg) (w Wake, ok bool) {
+	w = Wake{At: m.Time, Value: m.Data}
+	due := m.Subject
+	var err error
+	if schedule := m.Header.Get(jetstream.ScheduleHeader); schedule != "" {
+		due = m.Header.Get(jetstream.ScheduleTargetHeader)
+		if w.At, err = scheduledAt(schedule); err != nil {
+			return Wake{}, false
+		}
+	}
+	w.Key, w.Attempt, err = DueKey(due)
+	return w, err == nil
+}
+
+// settledEvery is how old the answer of settledFloor may be: it only grows, so
+// that an old one takes less for dead.
+const settledEvery = 10 * time.Second
+
+// settledFloor is the sequence up to which the consumer of due messages has
+// settled everything.
+type settledFloor struct {
+	read func(ctx context.Context) (uint64, error)
+
+	mu  sync.Mutex
+	seq uint64
+	at  time.Time
+}
+
+func (f *settledFloor) get(ctx context.Context) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.at.IsZero() && time.Since(f.at) < settledEvery {
+		return f.seq, nil
+	}
+	seq, err := f.read(ctx)
+	if err != nil {
+		return 0, err
+	}
+	f.seq, f.at = seq, time.Now()
+	return seq, nil
+}
+
+// readSettled asks the server.
+func readSettled(stream jetstream.Stream) func(context.Context) (uint64, error) {
+	return func(ctx context.Context) (uint64, error) {
+		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+		defer cancel()
+		consumer, err := stream.Consumer(ctx, DueConsumerName)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return 0, nil // what it had settled nobody knows
+		}
+		if err != nil {
+			return 0, fmt.Errorf("consumer %s: %w", DueConsumerName, err)
+		}
+		return consumer.CachedInfo().AckFloor.Stream, nil
+	}
 }
 
 // Open counts the sessions that wait for a poll or are being polled: the

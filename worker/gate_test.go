@@ -179,12 +179,8 @@ func (w gatedWakes) Parked(ctx context.Context, key store.Key, attempt int) (boo
 	return through(w.gate, storetest.OpWakesParked, key.String(), func() (bool, error) { return w.next.Parked(ctx, key, attempt) })
 }
 
-func (w gatedWakes) Next(ctx context.Context, after uint64) (wake store.Wake, seq uint64, err error) {
-	wake, err = through(w.gate, storetest.OpWakesNext, "", func() (wake store.Wake, err error) {
-		wake, seq, err = w.next.Next(ctx, after)
-		return wake, err
-	})
-	return wake, seq, err
+func (w gatedWakes) Next(ctx context.Context, after uint64) (store.ParkedWake, error) {
+	return through(w.gate, storetest.OpWakesNext, "", func() (store.ParkedWake, error) { return w.next.Next(ctx, after) })
 }
 
 func (w gatedWakes) Open(ctx context.Context) (int, error) {

@@ -38,9 +38,9 @@ type Wakes interface {
 	Park(ctx context.Context, wake store.Wake) error
 	// Parked reports whether a wake-up or a due message of the attempt exists.
 	Parked(ctx context.Context, key store.Key, attempt int) (bool, error)
-	// Next returns the oldest wake-up parked after the given sequence, and its
-	// own; store.ErrNotFound at the end.
-	Next(ctx context.Context, after uint64) (store.Wake, uint64, error)
+	// Next returns the oldest that was parked after the given sequence;
+	// store.ErrNotFound at the end.
+	Next(ctx context.Context, after uint64) (store.ParkedWake, error)
 	// Open returns how many wake-ups there are, near enough the number of
 	// open sessions.
 	Open(ctx context.Context) (int, error)

@@ -160,14 +160,14 @@ func (r *repair) recordsPass(ctx context.Context, pace *time.Ticker) error {
 // ended are seen to with their records, and of the others few are ever left.
 const wakesPerPass = 1000
 
-// wakesPass parks wake-ups again that the server should have fired long ago. Those of
-// ended jobs do no harm but count as open sessions; fired they are acknowledged.
+// wakesPass parks wake-ups again that the server will never deliver. Those of
+// ended jobs do no harm but count as open sessions; delivered they are acknowledged.
 func (r *repair) wakesPass(ctx context.Context, pace *time.Ticker) error {
 	for range wakesPerPass {
 		if err := r.keepPace(ctx, pace); err != nil {
 			return err
 		}
-		wk, seq, err := r.wakes.Next(ctx, r.wake)
+		wk, err := r.wakes.Next(ctx, r.wake)
 		if errors.Is(err, store.ErrNotFound) {
 			r.wake = 0
 			return nil
@@ -175,12 +175,12 @@ func (r *repair) wakesPass(ctx context.Context, pace *time.Ticker) error {
 		if err != nil {
 			return err
 		}
-		if r.wake = seq; !wk.Overdue(r.clock.Now()) {
+		if r.wake = wk.Seq; !wk.Dead {
 			continue
 		}
-		r.logger.Warn("wake-up did not fire, parked again by the repair", zap.Stringer("record", wk.Key), zap.Int("attempt", wk.Attempt))
+		r.logger.Warn("wake-up was dead, parked again by the repair", zap.Stringer("record", wk.Key), zap.Int("attempt", wk.Attempt))
 		wk.At = r.clock.Now()
-		if err := r.wakes.Park(ctx, wk); err != nil {
+		if err := r.wakes.Park(ctx, wk.Wake); err != nil {
 			return fmt.Errorf("park wake-up: %w", err)
 		}
 	}

@@ -260,7 +260,7 @@ func TestRepairParksWakeUpsAgainThatDidNotFire(t *testing.T) {
 		if n, err := w.store.Wakes.Open(t.Context()); n != 0 || err != nil {
 			t.Errorf("%d open, %v", n, err)
 		}
-		if n := w.log.count("did not fire"); n != 1 {
+		if n := w.log.count("wake-up was dead"); n != 1 {
 			t.Errorf("%d times parked again", n)
 		}
 	})

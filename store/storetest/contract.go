@@ -45,7 +45,7 @@ type ledger interface {
 type wakes interface {
 	Park(ctx context.Context, w store.Wake) error
 	Parked(ctx context.Context, k store.Key, attempt int) (bool, error)
-	Next(ctx context.Context, after uint64) (store.Wake, uint64, error)
+	Next(ctx context.Context, after uint64) (store.ParkedWake, error)
 	Open(ctx context.Context) (int, error)
 }
 

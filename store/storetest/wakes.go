@@ -101,15 +101,24 @@ func (w *Wakes) Parked(ctx context.Context, k store.Key, attempt int) (bool, err
 	var parked bool
 	err = w.world.read(ctx, OpWakesParked, attemptKey(k, attempt), func(bool) error {
 		wake := w.wakes[subject]
-		parked = wake != nil && !wake.Overdue(w.world.now()) || w.isDueNow(subject)
+		parked = wake != nil && !w.dead(wake) || w.isDueNow(subject)
 		return nil
 	})
 	return parked, err
 }
 
-// Next is store.Wakes.Next.
-func (w *Wakes) Next(ctx context.Context, after uint64) (store.Wake, uint64, error) {
+// stuckAfter is for how long a wake-up that never fires counts as parked.
+const stuckAfter = 30 * time.Second
+
+// dead is true of what is stuck. The lock is held.
+func (w *Wakes) dead(wake *wake) bool {
+	return wake.timer == nil && w.world.now().Sub(wake.At) > stuckAfter
+}
+
+// Next is store.Wakes.Next; due messages are not among what it returns.
+func (w *Wakes) Next(ctx context.Context, after uint64) (store.ParkedWake, error) {
 	var next *wake
+	var dead bool
 	err := w.world.read(ctx, OpWakesNext, "", func(bool) error {
 		for _, wake := range w.wakes {
 			if wake.seq > after && (next == nil || wake.seq < next.seq) {
@@ -119,12 +128,13 @@ func (w *Wakes) Next(ctx context.Context, after uint64) (store.Wake, uint64, err
 		if next == nil {
 			return store.ErrNotFound
 		}
+		dead = w.dead(next)
 		return nil
 	})
 	if err != nil {
-		return store.Wake{}, 0, err
+		return store.ParkedWake{}, err
 	}
-	return next.Wake, next.seq, nil
+	return store.ParkedWake{Wake: next.Wake, Seq: next.seq, Dead: dead}, nil
 }
 
 // Open is store.Wakes.Open.
