@@ -17,7 +17,7 @@ import (
 const (
 	maxDocumentBytes  = 8 << 20
 	maxReportBytes    = 32 << 20
-	maxSmallJSONBytes = 1 << 20 // session information, answer to a creation, access rights, discovery
+	maxSmallJSONBytes = smallBody // session information, answer to a creation, access rights, discovery
 	maxErrorBytes     = 64 << 10
 )
 
@@ -44,18 +44,27 @@ var (
 // 8 MiB for a worker's 64 steps together.
 const smallBody = 128 << 10
 
+// mediumBody is the same for an answer that waits for one of mediumBodies places
+// at most. Reports of a usual size fit.
+const (
+	mediumBody   = 512 << 10
+	mediumBodies = 8
+)
+
 // bodies reads the bodies of answers into buffers that are used again: those
-// larger than smallBody one at a time. However many large answers come at once,
-// and whatever they claim to be, those that are of no use cost the memory of one.
-// Real ones are far smaller and hardly ever wait.
+// larger than smallBody a few at a time, those larger than mediumBody one at a time.
+// However many large answers come at once, and whatever they claim to be, those that
+// are of no use cost the memory of one; and one that hardly moves holds up usual ones
+// only when others as large have taken all their places. An answer to a creation never waits: it is small, or not read.
 type bodies struct {
-	small sync.Pool // of *[]byte
-	turn  gate
-	large []byte // guarded by turn; grows to the largest limit asked for
+	small  sync.Pool // of *[]byte
+	places chan struct{}
+	turn   gate
+	large  []byte // guarded by turn; grows to the largest limit asked for
 }
 
 func newBodies() *bodies {
-	return &bodies{turn: newGate(), small: sync.Pool{New: func() any {
+	return &bodies{turn: newGate(), places: make(chan struct{}, mediumBodies), small: sync.Pool{New: func() any {
 		b := make([]byte, smallBody+1)
 		return &b
 	}}}
@@ -73,6 +82,22 @@ func (b *bodies) read(ctx context.Context, body io.Reader, limit int64, check fu
 		return keep(begun, check)
 	}
 	if limit <= smallBody {
+		return nil, errTooLarge
+	}
+	select {
+	case b.places <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-b.places }()
+	medium := make([]byte, min(limit, mediumBody)+1)
+	begun, whole, err = fill(body, medium, copy(medium, begun))
+	switch {
+	case err != nil:
+		return nil, err
+	case whole:
+		return keep(begun, check)
+	case limit <= mediumBody:
 		return nil, errTooLarge
 	}
 	select {

@@ -262,18 +262,20 @@ func TestGetTimeoutBoundsTheWholeCall(t *testing.T) {
 }
 
 // Large bodies are read one at a time: those that wait for their turn hold no
-// more than the beginning, and small ones do not wait.
+// more than the beginning, and those of a usual size do not wait for it.
 func TestLargeBodiesWaitForTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		anything := func([]byte) error { return nil }
 		b := newBodies()
 		b.turn <- struct{}{} // another large body is being read
-		if got, err := b.read(t.Context(), strings.NewReader(blanks), maxDocumentBytes, anything); err != nil || string(got) != blanks {
-			t.Errorf("a small body: %d bytes, %v", len(got), err)
+		for _, usual := range []string{blanks, strings.Repeat("x", smallBody+1), strings.Repeat("x", mediumBody)} {
+			if got, err := b.read(t.Context(), strings.NewReader(usual), maxDocumentBytes, anything); err != nil || string(got) != usual {
+				t.Errorf("a body of %d: %d bytes, %v", len(usual), len(got), err)
+			}
 		}
 		endless := &counting{}
 		watched := reader(func(p []byte) (int, error) {
-			if endless.read > smallBody && len(b.turn) != 1 {
+			if endless.read > mediumBody && len(b.turn) != 1 {
 				t.Error("read on without having the turn")
 			}
 			return endless.Read(p)
@@ -284,7 +286,7 @@ func TestLargeBodiesWaitForTheirTurn(t *testing.T) {
 			ended <- err
 		}()
 		synctest.Wait()
-		if endless.read != smallBody+1 {
+		if endless.read != mediumBody+1 {
 			t.Errorf("%d bytes are read out of turn", endless.read)
 		}
 		b.turn.leave()
@@ -293,9 +295,11 @@ func TestLargeBodiesWaitForTheirTurn(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		b.turn <- struct{}{}
+		for range mediumBodies {
+			b.places <- struct{}{}
+		}
 		if _, err := b.read(ctx, &counting{}, maxDocumentBytes, anything); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a turn that does not come: %v", err)
+			t.Errorf("a place that does not come: %v", err)
 		}
 	})
 }
@@ -304,7 +308,7 @@ func TestLargeBodiesWaitForTheirTurn(t *testing.T) {
 func TestBodiesAreKeptApart(t *testing.T) {
 	b := newBodies()
 	var kept [][]byte
-	for _, size := range []int{0, 1, smallBody, smallBody + 1, 1 << 20, maxDocumentBytes - 1, maxDocumentBytes} {
+	for _, size := range []int{0, 1, smallBody, smallBody + 1, mediumBody, mediumBody + 1, 1 << 20, maxDocumentBytes - 1, maxDocumentBytes} {
 		for _, fill := range []string{"a", "b"} {
 			got, err := b.read(t.Context(), strings.NewReader(strings.Repeat(fill, size)), maxDocumentBytes, func([]byte) error { return nil })
 			if err != nil || len(got) != size {

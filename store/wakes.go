@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,7 +127,7 @@ type ParkedWake struct {
 	Seq uint64
 	// Dead: the server will never deliver it. Parked again it does.
 	//
-	// A wake-up is dead when it is long overdue: a server that could not store the
+	// A wake-up is dead when it is long overdue, or says no time: a server that could not store the
 	// due message, because the account had reached its limit, keeps the wake-up and does not try
 	// again before it is restarted (nats-server 2.15.2). A due message is dead
 	// when its consumer has settled everything up to it: of three servers that
@@ -152,9 +153,9 @@ func (w *Wakes) Next(ctx context.Context, after uint64) (ParkedWake, error) {
 
 // dead says so of a wake-up or due message.
 func (w *Wakes) dead(ctx context.Context, m *jetstream.RawStreamMsg) (bool, error) {
-	if schedule := m.Header.Get(jetstream.ScheduleHeader); schedule != "" {
-		at, err := scheduledAt(schedule)
-		return err == nil && w.now().Sub(at) > overdueAfter, nil
+	if !strings.HasPrefix(m.Subject, duePrefix) {
+		at, err := scheduledAt(m.Header.Get(jetstream.ScheduleHeader))
+		return err != nil || w.now().Sub(at) > overdueAfter, nil
 	}
 	settled, err := w.settled(ctx)
 	return m.Sequence <= settled, err
@@ -169,9 +170,9 @@ func wakeOf(m *jetstream.RawStreamMsg) (w Wake, ok bool) {
 	w = Wake{At: m.Time, Value: m.Data}
 	due := m.Subject
 	var err error
-	if schedule := m.Header.Get(jetstream.ScheduleHeader); schedule != "" {
+	if !strings.HasPrefix(m.Subject, duePrefix) {
 		due = m.Header.Get(jetstream.ScheduleTargetHeader)
-		if w.At, err = scheduledAt(schedule); err != nil {
+		if w.At, err = scheduledAt(m.Header.Get(jetstream.ScheduleHeader)); err != nil {
 			return Wake{}, false
 		}
 	}

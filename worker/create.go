@@ -40,6 +40,9 @@ func doubtPatience(recreations int) time.Duration {
 // create makes a session for the job whose record is from, stored at seq (0:
 // no record yet): the intent first, then the call, then its outcome.
 func (s *step) create(ctx context.Context, from Record, seq uint64) error {
+	if from.added.in("query") != nil {
+		return errUnknownState // a newer worker knows what is to be bought
+	}
 	if from.Query.TestNumber() && !s.cfg.AllowTestNumbers {
 		refused := &queue.JobError{Member: "ssn", Problem: "is a synthetic or aid number, which this environment refuses"}
 		return s.end(ctx, from, from.fail(s.clock.Now(), queue.InvalidJob, 0, refused.Error()), seq)
@@ -60,6 +63,9 @@ func (s *step) create(ctx context.Context, from Record, seq uint64) error {
 // createAgain handles a call whose outcome nobody knows: by setting it is
 // repeated, flagged and counted, or the job fails.
 func (s *step) createAgain(ctx context.Context, rec Record, seq uint64) error {
+	if rec.added.in("query") != nil {
+		return errUnknownState
+	}
 	if s.cfg.OnUnknown == FailUnknown || rec.Recreations >= maxRecreations {
 		rec.PossibleDuplicate = true
 		return s.end(ctx, rec, rec.fail(s.clock.Now(), queue.CreateUnknown, 0,

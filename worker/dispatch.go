@@ -66,7 +66,7 @@ func (d *dispatcher) dueTurn(ctx context.Context, known int) (pending int, err e
 		return known, errBusy
 	}
 	n, err := d.lobby.enter(turn, d.limiter.mayHold, min(max(known, 1), 1+d.slots.free(collecting)))
-	if err != nil {
+	if err != nil { // the turn has ended
 		d.slots.release(collecting, 1)
 		return known, errBusy
 	}
@@ -113,6 +113,7 @@ func (d *dispatcher) survey(ctx context.Context, backlog *backlog) error {
 	}
 	backlog.learn(batches)
 	for _, batch := range backlog.unsettled {
+		d.health.turned("jobs")
 		if err := d.jobsWatch(ctx, batch); err != nil {
 			return fmt.Errorf("batch %s: %w", batch, err)
 		}

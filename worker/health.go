@@ -21,8 +21,8 @@ const (
 )
 
 const (
-	// troubleGrace is how long trouble lasts before it counts: a request that
-	// had no answer is repeated within that, and most elections are over.
+	// troubleGrace is after which time trouble counts when it is met again: a
+	// request that had no answer is repeated within that, and most elections are over.
 	troubleGrace = 3 * time.Second
 	// troubleMemory is how long trouble counts that was not met again: what
 	// failed may have been finished by another worker. Everything that fails is
@@ -132,9 +132,9 @@ func (h *Health) Counts() map[TroubleKind]int64 {
 	return counts
 }
 
-// counts reports whether trouble lasts, and was met of late.
+// counts reports whether trouble was met again after its grace, and of late.
 func (t Trouble) counts(now time.Time) bool {
-	return now.Sub(t.Since) >= graceOf(t.With) && now.Sub(t.Last) <= memoryOf(t.With)
+	return t.Last.Sub(t.Since) >= graceOf(t.With) && now.Sub(t.Last) <= memoryOf(t.With)
 }
 
 func graceOf(with string) time.Duration {

@@ -305,12 +305,16 @@ func (s *step) strike(ctx context.Context, fresh *Record) (ended bool, err error
 	return false, nil
 }
 
+// unstrikePatience is for how long taking a strike back is tried again.
+const unstrikePatience = 3 * time.Second
+
 // unstrike takes the strike of an orderly ended delivery back. One that stays
 // brings the count closer to its bound by one, so it is tried more than once:
 // what made the step end early is often trouble with the store.
 func (s *step) unstrike(ctx context.Context) {
+	began := time.Now()
 	err := s.takeStrikeBack(ctx)
-	for tries := 1; transient(err) && tries < 3 && wait(s.stop, troublePause) == nil; tries++ {
+	for transient(err) && time.Since(began) < unstrikePatience && wait(s.stop, troublePause) == nil {
 		err = s.takeStrikeBack(ctx)
 	}
 	if err != nil {

@@ -34,7 +34,7 @@ type Limits struct {
 	SilentProbe time.Time        `json:"silent_probe,omitzero"`
 	Workers     map[string]Usage `json:"workers,omitempty"` // by worker id
 
-	added unknown // by a newer worker, and written back as it was read
+	added *unknown // by a newer worker, and written back as it was read
 }
 
 // Open bounds the sessions open at a time.

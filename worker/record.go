@@ -97,8 +97,7 @@ type Record struct {
 	Counters
 	Strikes *Strikes `json:"strikes,omitempty"`
 
-	// What a newer worker has added is written back as it was read.
-	added, addedToQuery unknown
+	added *unknown // by a newer worker, and written back as it was read
 }
 
 type plainRecord Record // without the methods
@@ -112,33 +111,11 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 	}
 	*r = Record(plain)
 	r.added = added
-	if r.added == nil || r.Query == nil {
-		return nil
-	}
-	var parts struct {
-		Query json.RawMessage `json:"query"`
-	}
-	if err := json.Unmarshal(b, &parts); err != nil {
-		return err
-	}
-	r.addedToQuery, err = decodeKeeping(parts.Query, new(queue.Job))
-	return err
+	return nil
 }
 
 // MarshalJSON implements json.Marshaler.
-func (r Record) MarshalJSON() ([]byte, error) {
-	if r.Query == nil || len(r.addedToQuery) == 0 {
-		return encodeKeeping(plainRecord(r), r.added)
-	}
-	query, err := encodeKeeping(r.Query, r.addedToQuery)
-	if err != nil {
-		return nil, err
-	}
-	return encodeKeeping(struct {
-		plainRecord
-		Query json.RawMessage `json:"query"`
-	}{plainRecord(r), query}, r.added)
-}
+func (r Record) MarshalJSON() ([]byte, error) { return encodeKeeping(plainRecord(r), r.added) }
 
 // Counters only grow within an attempt: every transition carries them on, and
 // they stand in the result and in the failure.

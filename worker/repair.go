@@ -44,8 +44,6 @@ type repair struct {
 	// the end of the stream, so sequences are all there is to remember.
 	checked uint64
 	open    map[uint64]struct{}
-	// wake is the sequence up to which the wake-ups were looked at in this round.
-	wake uint64
 }
 
 // repairLoop makes passes, at a bounded rate, until ctx ends.
@@ -73,10 +71,7 @@ func (r *repair) pass(ctx context.Context) error {
 	}
 	pace := time.NewTicker(time.Duration(float64(time.Second) / r.cfg.RepairRate))
 	defer pace.Stop()
-	if err := r.recordsPass(ctx, pace); err != nil {
-		return err
-	}
-	return r.wakesPass(ctx, pace)
+	return errors.Join(r.recordsPass(ctx, pace), r.wakesPass(ctx, pace))
 }
 
 // take takes the claim if it is free, expired, or its own. What a worker
@@ -156,26 +151,26 @@ func (r *repair) recordsPass(ctx context.Context, pace *time.Ticker) error {
 	}
 }
 
-// wakesPerPass bounds how many wake-ups a pass looks at: those of jobs that have not
-// ended are seen to with their records, and of the others few are ever left.
+// wakesPerPass bounds how many wake-ups a pass looks at, the oldest first: one that
+// lives is parked anew with each poll, one that is dead stays behind.
 const wakesPerPass = 1000
 
 // wakesPass parks wake-ups again that the server will never deliver. Those of
 // ended jobs do no harm but count as open sessions; delivered they are acknowledged.
 func (r *repair) wakesPass(ctx context.Context, pace *time.Ticker) error {
+	seen := uint64(0)
 	for range wakesPerPass {
 		if err := r.keepPace(ctx, pace); err != nil {
 			return err
 		}
-		wk, err := r.wakes.Next(ctx, r.wake)
+		wk, err := r.wakes.Next(ctx, seen)
 		if errors.Is(err, store.ErrNotFound) {
-			r.wake = 0
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if r.wake = wk.Seq; !wk.Dead {
+		if seen = wk.Seq; !wk.Dead {
 			continue
 		}
 		r.logger.Warn("wake-up was dead, parked again by the repair", zap.Stringer("record", wk.Key), zap.Int("attempt", wk.Attempt))

@@ -3,64 +3,112 @@ package worker
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
 )
 
-// unknown holds the members of a JSON object that this version does not know: a
-// newer worker has written them. They are kept when the object is written again, so
-// that versions can work side by side.
-type unknown map[string]json.RawMessage
+// unknown is what a JSON object holds that this version does not know: a newer
+// worker has written it. It is kept when the object is written again, so that
+// versions can work side by side. nil: nothing.
+type unknown struct {
+	members map[string]json.RawMessage
+	within  map[string]*unknown // in the objects that are known, by name
+}
 
 // decodeKeeping reads a JSON object into the struct that v points to and returns
-// what the struct has no place for: nil if there is nothing, at any depth.
-func decodeKeeping(data []byte, v any) (unknown, error) {
+// what the struct has no place for.
+func decodeKeeping(data []byte, v any) (*unknown, error) {
 	strict := json.NewDecoder(bytes.NewReader(data))
 	strict.DisallowUnknownFields()
-	if strict.Decode(v) == nil {
+	if strict.Decode(v) == nil && strict.InputOffset() == int64(len(data)) {
 		return nil, nil // as almost always
 	}
 	reflect.ValueOf(v).Elem().SetZero()
 	if err := json.Unmarshal(data, v); err != nil {
 		return nil, err
 	}
-	var all unknown
-	if err := json.Unmarshal(data, &all); err != nil {
-		return nil, err
+	return unknownIn(data, reflect.TypeOf(v).Elem()), nil
+}
+
+// unknownIn finds what a type has no place for.
+func unknownIn(data []byte, t reflect.Type) *unknown {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	known := members(reflect.TypeOf(v).Elem())
-	maps.DeleteFunc(all, func(name string, _ json.RawMessage) bool {
-		return slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) })
-	})
-	return all, nil
+	var all map[string]json.RawMessage
+	if t.Kind() != reflect.Struct || json.Unmarshal(data, &all) != nil {
+		return nil // a number, a time, a list
+	}
+	u := &unknown{members: make(map[string]json.RawMessage), within: make(map[string]*unknown)}
+	known := members(t)
+	for name, value := range all {
+		if f, ok := known[strings.ToLower(name)]; !ok {
+			u.members[name] = value
+		} else if within := unknownIn(value, f.Type); within != nil {
+			u.within[jsonName(f)] = within
+		}
+	}
+	if len(u.members)+len(u.within) == 0 {
+		return nil
+	}
+	return u
+}
+
+// in returns what is unknown within the object of that name.
+func (u *unknown) in(name string) *unknown {
+	if u == nil {
+		return nil
+	}
+	return u.within[name]
 }
 
 // encodeKeeping writes the struct v and what it has no place for.
-func encodeKeeping(v any, rest unknown) ([]byte, error) {
+func encodeKeeping(v any, rest *unknown) ([]byte, error) {
 	b, err := json.Marshal(v)
-	if err != nil || len(rest) == 0 {
+	if err != nil || rest == nil {
 		return b, err
 	}
-	more, err := json.Marshal(rest)
-	if err != nil {
-		return nil, fmt.Errorf("members of a newer version: %w", err)
-	}
-	if len(b) == len("{}") {
-		return more, nil
-	}
-	return slices.Concat(b[:len(b)-1], []byte(","), more[1:]), nil
+	return rest.addTo(b)
 }
 
-// members are the names that a struct has in JSON.
-func members(t reflect.Type) []string {
-	var names []string
-	for _, f := range reflect.VisibleFields(t) {
-		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && f.IsExported() {
-			names = append(names, name)
+// addTo adds what was unknown to an object, as far as its objects are still there.
+func (u *unknown) addTo(object []byte) ([]byte, error) {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(object, &all); err != nil {
+		return nil, fmt.Errorf("members of a newer version: %w", err)
+	}
+	if all == nil {
+		return nil, errors.New("members of a newer version: no object to add them to")
+	}
+	for name, value := range u.members {
+		all[name] = value
+	}
+	for name, within := range u.within {
+		if value, ok := all[name]; ok && value[0] == '{' {
+			more, err := within.addTo(value)
+			if err != nil {
+				return nil, err
+			}
+			all[name] = more
 		}
 	}
-	return names
+	return json.Marshal(all)
+}
+
+// members are the fields that a struct has in JSON, by their names in small letters.
+func members(t reflect.Type) map[string]reflect.StructField {
+	found := make(map[string]reflect.StructField)
+	for _, f := range reflect.VisibleFields(t) {
+		if name := jsonName(f); name != "" && f.IsExported() {
+			found[strings.ToLower(name)] = f
+		}
+	}
+	return found
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
 }

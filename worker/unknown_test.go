@@ -1,10 +1,12 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,7 +65,7 @@ func TestMembersOfNewerLimitsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := DecodeLimits(append([]byte(`{"weights":{"a":2},`), value[1:]...))
+	l, err := DecodeLimits(bytes.Replace(append([]byte(`{"weights":{"a":2},`), value[1:]...), []byte(`"open_sessions":{`), []byte(`"open_sessions":{"floor":3,`), 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,12 +76,35 @@ func TestMembersOfNewerLimitsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got map[string]json.RawMessage
-	if err := json.Unmarshal(again, &got); err != nil || string(got["weights"]) != `{"a":2}` {
+	if err := json.Unmarshal(again, &got); err != nil || string(got["weights"]) != `{"a":2}` || !strings.Contains(string(got["open_sessions"]), `"floor":3`) {
 		t.Errorf("written as %s, %v", again, err)
+	}
+	if _, err := DecodeLimits(append(again, "{}"...)); err == nil {
+		t.Error("limits with something behind them are read")
 	}
 	if back, err := DecodeLimits(again); err != nil || back.Open.Max != 20 {
 		t.Errorf("reads back as %+v, %v", back, err)
 	}
+}
+
+// What a newer worker wants to be bought is not bought without it. Sessions
+// there are already are collected.
+func TestUnknownQueryIsNotBought(t *testing.T) {
+	inWorld(t, amlsim.Config{}, func(w *world) {
+		job := person(1, false)
+		value := []byte(`{"state":"queued","attempt":1,"since":"2026-01-05T08:00:00Z","customer_ref":"C-1",
+			"query":{"id":"job-1","customer_ref":"C-1","first_name":"Ola","last_name":"Testbruker1","date_of_birth":"1980-02-29","screen_for":["x"]}}`)
+		w.putValue(job, value)
+		_, stop := w.start("w")
+		defer stop()
+		time.Sleep(time.Hour)
+		if n := w.sim.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions", n)
+		}
+		if rec := w.record(job); rec.State != Queued || rec.added.in("query") == nil {
+			t.Errorf("record is %s with %+v", rec.State, rec.added)
+		}
+	})
 }
 
 func TestMembersAreThoseOfTheJSON(t *testing.T) {
@@ -95,7 +120,11 @@ func TestMembersAreThoseOfTheJSON(t *testing.T) {
 	if err := json.Unmarshal(b, &all); err != nil {
 		t.Fatal(err)
 	}
-	got := slices.Sorted(slices.Values(members(reflect.TypeFor[Record]())))
+	var got []string
+	for _, f := range members(reflect.TypeFor[Record]()) {
+		got = append(got, jsonName(f))
+	}
+	slices.Sort(got)
 	if want := slices.Sorted(maps.Keys(all)); !slices.Equal(got, want) {
 		t.Errorf("%v\nand in JSON %v", got, want)
 	}

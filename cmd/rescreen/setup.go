@@ -81,6 +81,10 @@ func setup(ctx context.Context, js jetstream.JetStream, o setupOptions) ([]chang
 	if o.DryRun {
 		return plan, nil
 	}
+	// Before and after: a run that ends in between leaves no stream without it.
+	if err := repairFromStart(ctx, js, plan); err != nil {
+		return nil, err
+	}
 	for i, c := range plan {
 		if c.apply == nil {
 			continue
@@ -92,11 +96,11 @@ func setup(ctx context.Context, js jetstream.JetStream, o setupOptions) ([]chang
 	return plan, repairFromStart(ctx, js, plan)
 }
 
-// repairFromStart has the repair look at all records again when a stream was
+// repairFromStart has the repair look at all records again when a stream is
 // made: its place in the records was true of the streams there were before.
-func repairFromStart(ctx context.Context, js jetstream.JetStream, done []change) error {
+func repairFromStart(ctx context.Context, js jetstream.JetStream, plan []change) error {
 	made := func(name string) bool {
-		return slices.ContainsFunc(done, func(c change) bool { return c.Name == name && c.Action == actionCreate })
+		return slices.ContainsFunc(plan, func(c change) bool { return c.Name == name && c.Action == actionCreate })
 	}
 	if made(store.LimitsStream) || !made(store.RecordsStream) && !made(store.WakesStream) && !made(store.ResultsStream) {
 		return nil
