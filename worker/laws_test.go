@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"reflect"
 
 	"rescreen/queue"
@@ -39,6 +41,11 @@ func (c *simulation) checkOutcomes(j queue.Job, out map[int]queue.Event) {
 		last = 2
 	}
 	first, hasFirst := out[1]
+	for attempt := 1; attempt <= 2; attempt++ {
+		if _, ok := out[attempt]; !ok && c.watch.began[fmt.Sprintf("b.%s.%d", j.ID, attempt)] {
+			c.t.Errorf("%s: attempt %d began and has no outcome", j.ID, attempt)
+		}
+	}
 	switch {
 	case c.again[j.ID] && last == 1 && first.Type == queue.TypeFailed:
 		c.t.Errorf("%s failed and was queued again, without an outcome of the second attempt", j.ID)
@@ -65,6 +72,9 @@ func (c *simulation) checkOutcomes(j queue.Job, out map[int]queue.Event) {
 
 // checkEvidence: done means that the bytes are there.
 func (c *simulation) checkEvidence(j queue.Job, r queue.Result) {
+	if problem := listed(r); problem != "" {
+		c.t.Errorf("%s: %s", j.ID, problem)
+	}
 	for _, e := range r.Evidence {
 		data, err := c.store.Evidence.Get(context.Background(), e.SHA256)
 		sum := sha256.Sum256(data)
@@ -79,6 +89,25 @@ func (c *simulation) checkEvidence(j queue.Job, r queue.Result) {
 	if (r.Report.State == queue.ReportNotOrdered) == j.Report {
 		c.t.Errorf("%s: report ordered %v, state %s", j.ID, j.Report, r.Report.State)
 	}
+}
+
+// listed says what is wrong with the evidence that a result lists: the document,
+// and the report if it is stored, and nothing else.
+func listed(r queue.Result) string {
+	want := map[string]int{queue.EvidenceDocument: 1}
+	if r.Report.State == queue.ReportStored {
+		want[queue.EvidenceReport] = 1
+	}
+	got := make(map[string]int)
+	for _, e := range r.Evidence {
+		if got[e.Kind]++; e.Kind == queue.EvidenceDocument && e.SHA256 != r.DocumentSHA256 {
+			return "the document in evidence is another"
+		}
+	}
+	if !maps.Equal(got, want) {
+		return fmt.Sprintf("evidence is %v, want %v", got, want)
+	}
+	return ""
 }
 
 // checkSessions: every session at the API has a reason that is on record, and
@@ -120,7 +149,7 @@ func countersOf(e queue.Event) Counters {
 	return Counters{SessionsCreated: f.SessionsCreated, Recreations: f.Recreations, Expiries: f.Expiries, PossibleDuplicate: f.PossibleDuplicate}
 }
 
-// checkPrivacy: law 9. The words stand in no log line, subject or key.
+// checkPrivacy: law 9. The words stand in no log line.
 func (w *world) checkPrivacy(words ...string) {
 	for _, word := range words {
 		if n := w.log.count(word); n > 0 {

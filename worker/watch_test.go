@@ -19,23 +19,25 @@ type watch struct {
 	mu       sync.Mutex
 	records  map[uint64]Record // by sequence, as far as somebody has seen them
 	evidence map[string]bool   // hashes that are stored for certain
+	began    map[string]bool   // attempts of jobs that have a record for certain, as "batch.job.attempt"
 	problems []string
 }
 
 func newWatch() *watch {
-	return &watch{records: make(map[uint64]Record), evidence: make(map[string]bool)}
+	return &watch{records: make(map[uint64]Record), evidence: make(map[string]bool), began: make(map[string]bool)}
 }
 
 func (w *watch) problem(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Sprintf(format, args...))
 }
 
-func (w *watch) seen(seq uint64, value []byte) {
+func (w *watch) seen(key store.Key, seq uint64, value []byte) {
 	var rec Record
 	if json.Unmarshal(value, &rec) == nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.records[seq] = rec
+		w.began[fmt.Sprintf("%s.%d", key, rec.Attempt)] = true
 	}
 }
 
@@ -102,7 +104,7 @@ type watchedLedger struct {
 func (l watchedLedger) Load(ctx context.Context, key store.Key) (store.Record, error) {
 	rec, err := l.Ledger.Load(ctx, key)
 	if err == nil {
-		l.seen(rec.Seq, rec.Value)
+		l.seen(key, rec.Seq, rec.Value)
 	}
 	return rec, err
 }
@@ -111,7 +113,7 @@ func (l watchedLedger) Commit(ctx context.Context, key store.Key, value []byte, 
 	l.committing(key, value, after)
 	seq, err := l.Ledger.Commit(ctx, key, value, after, final)
 	if err == nil {
-		l.seen(seq, value)
+		l.seen(key, seq, value)
 	}
 	return seq, err
 }

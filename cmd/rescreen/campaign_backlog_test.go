@@ -15,11 +15,11 @@ import (
 // it can, for two minutes.
 func TestCampaignBacklog(t *testing.T) {
 	besideOthers(t)
-	jobs, length := 10_000, 4*time.Second
+	jobs, rate, length := 10_000, 1000, 4*time.Second
 	if fullCampaign() {
-		jobs, length = 1_000_000, 2*time.Minute
+		jobs, rate, length = 1_000_000, 5000, 2*time.Minute
 	}
-	s := newCrashSite(t, 1, 5000, quick())
+	s := newCrashSite(t, 1, rate, quick())
 	began := time.Now()
 	for left := jobs; left > 0; left -= 10_000 {
 		s.submit(min(left, 10_000))

@@ -72,7 +72,7 @@ func hostileBodies() []hostileBody {
 //
 //	RESCREEN_CAMPAIGN=full go test ./cmd/rescreen -run CampaignBodies -v
 func TestCampaignBodies(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	n, others := 2, 6
 	if fullCampaign() {
 		n, others = 48, 1000 // a worker repeats one call for ten others

@@ -20,7 +20,7 @@ import (
 // visibly, in one delivery, or is screened; and nothing that leaves a worker
 // repeats whom it was about.
 func TestCampaignHostileJobs(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	s := newFaultSite(t, amlsim.Config{})
 	good := []queue.Job{customer("Good", 0, false), customer("Good", 1, true), customer("Good", 2, false)}
 	s.submit(good[0])

@@ -49,7 +49,7 @@ func networkFaults() []networkFault {
 //
 //	RESCREEN_CAMPAIGN=full go test ./cmd/rescreen -run CampaignPartitions -v
 func TestCampaignPartitions(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	for _, fault := range networkFaults() {
 		if fault.long && !fullCampaign() {
 			continue
@@ -110,7 +110,7 @@ func TestCampaignPartitions(t *testing.T) {
 // not notice: what it measures runs on the monotonic clock, and the time is the
 // server's.
 func TestCampaignClockJumps(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	if a, b := time.Now(), wallClockSet(time.Now(), time.Hour); b.Sub(a) > time.Minute || b.Unix()-a.Unix() < 3600 {
 		t.Fatalf("%v is not %v with its wall clock set an hour ahead", b, a)
 	}

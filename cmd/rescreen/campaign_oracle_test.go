@@ -78,10 +78,9 @@ func (w *witness) signAfter(key string, after time.Time) (time.Time, bool) {
 
 // findings is what the oracle found, by <batch>.<job>.
 type findings struct {
-	ended    map[string]time.Time
-	extra    map[string]int // sessions beyond the first
-	flagged  map[string]bool
-	repeated map[string]int // re-creations
+	ended   map[string]time.Time
+	extra   map[string]int // sessions beyond the first
+	flagged map[string]bool
 }
 
 // blame says whose unknown outcomes are to be explained.
@@ -103,7 +102,7 @@ func (s *crashSite) judge(patience time.Duration, b blame) findings {
 	s.awaitEmpty(queue.JobsStream, 2*time.Minute)
 	s.awaitEmpty(store.WakesStream, 2*time.Minute)
 	c := check{crashSite: s, findings: findings{
-		ended: map[string]time.Time{}, extra: map[string]int{}, flagged: map[string]bool{}, repeated: map[string]int{},
+		ended: map[string]time.Time{}, extra: map[string]int{}, flagged: map[string]bool{},
 	}, events: map[string]queue.Event{}, records: map[string]worker.Record{}}
 	c.read()
 	var err error
@@ -247,6 +246,9 @@ func (c *check) read() {
 		must(c.T, json.Unmarshal(m.Data(), &rec))
 		c.records[strings.TrimPrefix(m.Subject(), "screening.record.")] = rec
 	})
+	if len(c.events) != c.submitted || len(c.records) != c.submitted {
+		c.Errorf("%d jobs were submitted, and there are outcomes of %d and records of %d", c.submitted, len(c.events), len(c.records))
+	}
 }
 
 // job checks one job, which has so many sessions, and says what is wrong with it.
@@ -264,11 +266,16 @@ func (c *check) job(key string, sessions int, b blame) string {
 	if rec.State != worker.Done || rec.Document.SHA256 != r.DocumentSHA256 || rec.PossibleDuplicate != r.PossibleDuplicate {
 		return fmt.Sprintf("its record, %s, is not its result's", rec.State)
 	}
+	kinds := make(map[string]int)
 	for _, evidence := range r.Evidence {
+		kinds[evidence.Kind]++
 		data, err := c.store.Evidence.Get(c.Context(), evidence.SHA256)
 		if sum := sha256.Sum256(data); err != nil || hex.EncodeToString(sum[:]) != evidence.SHA256 {
 			return fmt.Sprintf("evidence %s: %v", evidence.Kind, err)
 		}
+	}
+	if stored := r.Report.State == queue.ReportStored; kinds[queue.EvidenceDocument] != 1 || stored != (kinds[queue.EvidenceReport] == 1) {
+		return fmt.Sprintf("evidence %v, and the report is %s", kinds, r.Report.State)
 	}
 	if r.PossibleDuplicate {
 		c.flagged[key] = true
@@ -276,7 +283,6 @@ func (c *check) job(key string, sessions int, b blame) string {
 	if sessions > 1 {
 		c.extra[key] = sessions - 1
 	}
-	c.repeated[key] = r.Recreations
 	flaggable, doubtful := c.stages(key)
 	switch {
 	case sessions < 1:

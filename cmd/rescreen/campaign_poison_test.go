@@ -129,7 +129,7 @@ func (o poisonOutcomes) Publish(ctx context.Context, out store.Outcome) error {
 // certain place with it; each time another one is started, as Kubernetes would.
 // It must end after a few deaths, and its neighbours must not notice.
 func TestCampaignPoison(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	for _, c := range []struct {
 		place  string
 		reason queue.Reason // "": it ends with a result
@@ -185,7 +185,7 @@ func (s *troubleSite) quickRedelivery() {
 		have, err := s.admin.Consumer(s.Context(), stream, consumer)
 		must(s, err)
 		config := have.CachedInfo().Config
-		config.AckWait = 2 * time.Second
+		config.AckWait = 4 * time.Second
 		_, err = s.admin.UpdateConsumer(s.Context(), stream, config)
 		must(s, err)
 	}

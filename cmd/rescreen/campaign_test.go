@@ -59,8 +59,9 @@ func (s *crashSite) fell(plan []victim, lanes int) {
 			plan, running = plan[1:], running+1
 			go func() {
 				f, ok := p.fell(time.Minute)
+				at := time.Now()
 				p.kill() // which it has done itself
-				ended <- end{v, fall{f, time.Now()}, ok, p.log.String()}
+				ended <- end{v, fall{f, at}, ok, p.log.String()}
 			}()
 		}
 		select {

@@ -62,7 +62,7 @@ type aTrouble struct {
 // so (readiness, log, metric), must not spin, and has to go on by itself when
 // the cause is gone, with one outcome for every job.
 func TestCampaignTrouble(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	for _, trouble := range troubles() {
 		if trouble.long && !fullCampaign() {
 			continue
@@ -77,7 +77,7 @@ func TestCampaignTrouble(t *testing.T) {
 // A connection that is closed for good ends the worker, and another one goes on.
 func TestCampaignTroubleConnectionClosed(t *testing.T) {
 	onlyInFull(t)
-	t.Parallel()
+	besideOthers(t)
 	s := newTroubleSite(t)
 	s.ends = errConnectionLost
 	s.quickRedelivery()
@@ -109,13 +109,25 @@ func onlyInFull(t *testing.T) {
 // is missed by no worker for long, so that there is nothing to be noticed.
 func TestCampaignTroubleBatchConsumerDeleted(t *testing.T) {
 	onlyInFull(t)
-	t.Parallel()
+	besideOthers(t)
 	s := newTroubleSite(t)
 	s.submit(troubleJobs)
 	s.start()
 	s.await("the first results", noticed, func() bool { return s.station.worker.Stats().Done >= 3 })
 	must(t, s.admin.DeleteConsumer(t.Context(), queue.JobsStream, queue.JobsConsumer(troubleBatch).Durable))
 	s.awaitOutcomes(troubleJobs, 0)
+}
+
+// troubleMarker stands in the names of all people but the poison, troubleBorn is when
+// they were born; neither stands anywhere else.
+const troubleMarker, troubleBorn = "Trøbbel", "1970-05-17"
+
+// logTexts returns what was logged, fields included.
+func logTexts(logs *observer.ObservedLogs) (texts []string) {
+	for _, e := range logs.All() {
+		texts = append(texts, fmt.Sprint(e.Message, e.ContextMap()))
+	}
+	return texts
 }
 
 // survives runs the campaign of one trouble.
@@ -154,6 +166,11 @@ func (s *troubleSite) survives(trouble aTrouble) {
 		failed = trouble.failed(s)
 	}
 	s.awaitOutcomes(troubleJobs-lost, failed)
+	for _, text := range append(logTexts(s.logs), s.page("/metrics"), s.page("/readyz")) {
+		if strings.Contains(text, troubleMarker) || strings.Contains(text, troubleBorn) {
+			s.Errorf("somebody is named: %s", text)
+		}
+	}
 	s.Logf("everything ended after %.1f s, %d sessions for %d jobs", time.Since(ended).Seconds(), s.sim.Stats().Sessions, troubleJobs)
 }
 
@@ -234,8 +251,8 @@ func (s *troubleSite) setup() {
 func troublePerson(n int) queue.Job {
 	ref := fmt.Sprintf("T-%03d", n)
 	return queue.Job{
-		ID: queue.JobID("job-" + ref), CustomerRef: ref, FirstName: "Kari", LastName: personal.Text(fmt.Sprintf("Trøbbel%03d", n)),
-		DateOfBirth: "1970-05-17", Report: n%10 == 0,
+		ID: queue.JobID("job-" + ref), CustomerRef: ref, FirstName: "Kari", LastName: personal.Text(fmt.Sprintf("%s%03d", troubleMarker, n)),
+		DateOfBirth: troubleBorn, Report: n%10 == 0,
 	}.WithDefaults()
 }
 
@@ -372,9 +389,9 @@ func (s *troubleSite) awaitOutcomes(n, failed int) {
 			s.Errorf("two outcomes: %s and %s", other, subject)
 		}
 		outcomes[e.JobID] = subject
-		sessions := s.sim.SessionsOf("Kari", "Trøbbel"+strings.TrimPrefix(e.Subject, "T-"), "1970-05-17", "")
+		sessions := s.sim.SessionsOf("Kari", troubleMarker+strings.TrimPrefix(e.Subject, "T-"), troubleBorn, "")
 		if e.JobID == poisonJob {
-			sessions = s.sim.SessionsOf("Kari", poisonName, "1970-05-17", "")
+			sessions = s.sim.SessionsOf("Kari", poisonName, troubleBorn, "")
 		}
 		flagged := false
 		if r, err := e.Result(); err == nil {
