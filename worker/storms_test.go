@@ -77,13 +77,18 @@ func TestTenMinutesOfStormFailNoJob(t *testing.T) {
 				if share < 0.9 {
 					t.Errorf("%.1f %% of the create limit used from two minutes after the storm on", 100*share)
 				}
-				for id, e := range w.outcomes(4*time.Hour, jobs...) {
-					if r, err := e.Result(); err != nil {
-						f, _ := e.Failure()
-						t.Errorf("%s failed: %s", id, f.Reason)
-					} else if n := r.SessionsCreated; n != 1 {
-						t.Errorf("%s: %d sessions", id, n)
+				out := w.outcomes(4*time.Hour, jobs...)
+				for _, j := range jobs {
+					r, err := out[j.ID].Result()
+					if err != nil {
+						f, _ := out[j.ID].Failure()
+						t.Errorf("%s failed: %s", j.ID, f.Reason)
+					} else if n := w.sessionsOf(j); r.SessionsCreated != 1 || n > 1 && !r.PossibleDuplicate {
+						t.Errorf("%s: %d sessions known, %d at the API, flagged %v", j.ID, r.SessionsCreated, n, r.PossibleDuplicate)
 					}
+				}
+				if s := w.sim.Stats(); s.NeededCreateBurst > float64(create.Burst) || s.NeededRequestBurst > float64(requests.Burst) {
+					t.Errorf("bursts of %.1f and %.1f were needed", s.NeededCreateBurst, s.NeededRequestBurst)
 				}
 			})
 		})
