@@ -1,29 +1,42 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
 )
 
-// TestCampaignCluster kills the servers of a cluster of three under load: every
-// six seconds one of them, started again at once, and all three in the end.
-// Nothing is lost and no result is there twice. What was in a server's hands
-// comes again after 20 s, so that there is no short form.
-func TestCampaignCluster(t *testing.T) {
+// TestCampaignServers kills NATS servers under load, one alone and those of a
+// cluster of three: every six seconds one of them, started again at once, now and then
+// a worker with it, and all of them in the end. Nothing is lost and no result is
+// there twice. What was in a server's hands comes again after 20 s, so that there is no
+// short form.
+func TestCampaignServers(t *testing.T) {
 	if !fullCampaign() {
-		t.Skip("takes four minutes: part of RESCREEN_CAMPAIGN=full")
+		t.Skip("takes six minutes: part of RESCREEN_CAMPAIGN=full")
 	}
-	const kills, pause, rate = 30, 6 * time.Second, 40
-	s := newCrashSite(t, 3, rate, quick())
+	for _, c := range []struct{ servers, kills int }{{1, 10}, {3, 30}} {
+		t.Run(fmt.Sprintf("of %d", c.servers), func(t *testing.T) { killServers(t, c.servers, c.kills) })
+	}
+}
+
+func killServers(t *testing.T, servers, kills int) {
+	const pause, rate, workerEvery = 6 * time.Second, 40, 5
+	s := newCrashSite(t, servers, rate, quick())
+	var fleet []*process
 	for range 3 {
-		s.worker()
+		fleet = append(fleet, s.worker())
 	}
 	s.feed()
 	s.awaitSessions(rate)
-	for range kills {
+	for i := range kills {
 		n := s.servers[rand.IntN(len(s.servers))]
 		n.kill()
+		if i%workerEvery == workerEvery-1 {
+			fleet[0].kill()
+			fleet = append(fleet[1:], s.worker())
+		}
 		n.start()
 		s.feedFor(pause)
 		n.up()
@@ -37,7 +50,8 @@ func TestCampaignCluster(t *testing.T) {
 	s.feedFor(2 * pause)
 	began := time.Now()
 	s.judge(5*time.Minute, byAnything)
-	t.Logf("%d times a server was killed, and once all three; %.1f s after the last job was submitted all of %d were done", kills, time.Since(began).Seconds(), s.submitted)
+	t.Logf("%d times one of %d servers was killed, %d times a worker, once all servers; %.1f s after the last job was submitted all of %d were done",
+		kills, servers, kills/workerEvery, time.Since(began).Seconds(), s.submitted)
 }
 
 // feedFor keeps jobs coming for a time.
