@@ -38,6 +38,7 @@ type dispatcher struct {
 	steps   context.Context // of the steps: outlives the loops by the grace
 	stop    context.Context // ends as soon as the worker stops
 	running sync.WaitGroup
+	watched int // batches looked at for what dead workers have left
 	lobby   *lobby
 }
 
@@ -112,8 +113,10 @@ func (d *dispatcher) survey(ctx context.Context, backlog *backlog) error {
 		return err
 	}
 	backlog.learn(batches)
-	for _, batch := range backlog.unsettled {
+	for range backlog.unsettled {
 		d.health.turned("jobs")
+		batch := backlog.unsettled[d.watched%len(backlog.unsettled)]
+		d.watched++ // in turn: the others must not wait behind one that is in trouble
 		if err := d.jobsWatch(ctx, batch); err != nil {
 			return fmt.Errorf("batch %s: %w", batch, err)
 		}
