@@ -44,10 +44,10 @@ var (
 // 8 MiB for a worker's 64 steps together.
 const smallBody = 128 << 10
 
-// mediumBody is the same for an answer that waits for one of mediumBodies places
+// mediumBody is the same for an answer that waits for one of mediumBodies buffers
 // at most. Reports of a usual size fit.
 const (
-	mediumBody   = 512 << 10
+	mediumBody   = 256 << 10
 	mediumBodies = 8
 )
 
@@ -55,19 +55,23 @@ const (
 // larger than smallBody a few at a time, those larger than mediumBody one at a time.
 // However many large answers come at once, and whatever they claim to be, those that
 // are of no use cost the memory of one; and one that hardly moves holds up usual ones
-// only when others as large have taken all their places. An answer to a creation never waits: it is small, or not read.
+// only when others as large have taken all their buffers. An answer to a creation never waits: it is small, or not read.
 type bodies struct {
-	small  sync.Pool // of *[]byte
-	places chan struct{}
+	small  sync.Pool   // of *[]byte
+	medium chan []byte // nil as long as nobody has needed it
 	turn   gate
 	large  []byte // guarded by turn; grows to the largest limit asked for
 }
 
 func newBodies() *bodies {
-	return &bodies{turn: newGate(), places: make(chan struct{}, mediumBodies), small: sync.Pool{New: func() any {
+	b := &bodies{turn: newGate(), medium: make(chan []byte, mediumBodies), small: sync.Pool{New: func() any {
 		b := make([]byte, smallBody+1)
 		return &b
 	}}}
+	for range mediumBodies {
+		b.medium <- nil
+	}
+	return b
 }
 
 // read reads a body of at most limit bytes and checks it.
@@ -84,14 +88,17 @@ func (b *bodies) read(ctx context.Context, body io.Reader, limit int64, check fu
 	if limit <= smallBody {
 		return nil, errTooLarge
 	}
+	var medium []byte
 	select {
-	case b.places <- struct{}{}:
+	case medium = <-b.medium:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-b.places }()
-	medium := make([]byte, min(limit, mediumBody)+1)
-	begun, whole, err = fill(body, medium, copy(medium, begun))
+	if medium == nil {
+		medium = make([]byte, mediumBody+1)
+	}
+	defer func() { b.medium <- medium }()
+	begun, whole, err = fill(body, medium[:min(limit, mediumBody)+1], copy(medium, begun))
 	switch {
 	case err != nil:
 		return nil, err

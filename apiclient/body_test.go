@@ -296,10 +296,10 @@ func TestLargeBodiesWaitForTheirTurn(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for range mediumBodies {
-			b.places <- struct{}{}
+			<-b.medium
 		}
 		if _, err := b.read(ctx, &counting{}, maxDocumentBytes, anything); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a place that does not come: %v", err)
+			t.Errorf("a buffer that does not come: %v", err)
 		}
 	})
 }
