@@ -30,13 +30,14 @@ func TestTroubleCountsWhileItLasts(t *testing.T) {
 	}{
 		{"nothing", "s", nil, 0, false},
 		{"one request without an answer", "s", []heard{{0, broken}}, time.Second, false},
-		{"it lasts", "s", []heard{{0, broken}, {2 * time.Second, broken}}, troubleGrace, true},
+		{"one request without an answer, long ago", "s", []heard{{0, broken}, {2 * time.Second, broken}}, 2 * troubleGrace, false},
+		{"it lasts", "s", []heard{{0, broken}, {troubleGrace, broken}}, troubleGrace, true},
 		{"done again", "s", []heard{{0, broken}, {5 * time.Second, nil}}, 6 * time.Second, false},
 		{"broken again, just now", "s", []heard{{0, broken}, {5 * time.Second, nil}, {6 * time.Second, broken}}, 7 * time.Second, false},
 		{"not met again for long: another worker has done it", "s", []heard{{0, broken}}, troubleMemory + time.Second, false},
 		{"met again after long", "s", []heard{{0, broken}, {2 * troubleMemory, broken}}, 2*troubleMemory + time.Second, false},
 		{"no token for a minute", TokenHealth, []heard{{0, broken}, {time.Minute, broken}}, time.Minute, false},
-		{"no token for minutes", TokenHealth, []heard{{0, broken}, {time.Minute, broken}}, tokenGrace, true},
+		{"no token for minutes", TokenHealth, []heard{{0, broken}, {tokenGrace, broken}}, tokenGrace, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
