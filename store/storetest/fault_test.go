@@ -194,8 +194,8 @@ func TestOvertakenPark(t *testing.T) {
 		park("old")
 		m.SetFault(ordered(storetest.OpWakesPark, storetest.Fault{Kind: storetest.Overtaken}))
 		park("new")
-		synctest.Wait()
 		time.Sleep(24 * time.Hour)
+		synctest.Wait()
 		if len(due) != 1 || due[0] != "old" {
 			t.Fatalf("due: %q, want the old one alone", due)
 		}
@@ -216,6 +216,7 @@ func TestParkTwice(t *testing.T) {
 			}
 		}
 		time.Sleep(24 * time.Hour)
+		synctest.Wait()
 		if len(due) != 1 || due[0] != "first" {
 			t.Fatalf("due: %q, want the first alone", due)
 		}
