@@ -37,10 +37,10 @@ const (
 	// calm is for how long it is counted what a worker in trouble does, and
 	// calmRate and calmLines how many messages it may send and warnings it may
 	// log per second meanwhile. The repair of the test, ten times as quick as a
-	// real one, has a third of the messages, and steps that have just begun try
+	// real one, has nearly half of the messages, and steps that have just begun try
 	// more often than those that have tried for long.
 	calm      = 3 * time.Second
-	calmRate  = 120
+	calmRate  = 150
 	calmLines = 5
 )
 
