@@ -127,11 +127,12 @@ type ParkedWake struct {
 	Seq uint64
 	// Dead: the server will never deliver it. Parked again it does.
 	//
-	// A wake-up is dead when it is long overdue, or says no time: a server that could not store the
-	// due message, because the account had reached its limit, keeps the wake-up and does not try
-	// again before it is restarted (nats-server 2.15.2). A due message is dead
-	// when its consumer has settled everything up to it: of three servers that
-	// are killed in turn, some messages stay behind that were acknowledged (3 to 12 after 30 kills).
+	// A wake-up is dead when it is long overdue, or says no time: a server that could
+	// not store the due message, because the account had reached its limit, keeps the
+	// wake-up and does not try again before it is restarted (nats-server 2.15.2). A due
+	// message is dead when its consumer has settled everything up to it: of three
+	// servers that are killed in turn, some messages stay behind that were
+	// acknowledged (3 to 12 after 30 kills).
 	Dead bool
 }
 
@@ -180,8 +181,9 @@ func wakeOf(m *jetstream.RawStreamMsg) (w Wake, ok bool) {
 	return w, err == nil
 }
 
-// settledEvery is how old the answer of settledFloor may be: it only grows, so
-// that an old one takes less for dead.
+// settledEvery is how old the answer of settledFloor may be. It grows, so that an
+// old one takes less for dead; after its consumer was made anew it takes more, and
+// what lives is parked once more than needed.
 const settledEvery = 10 * time.Second
 
 // settledFloor is the sequence up to which the consumer of due messages has

@@ -71,7 +71,10 @@ func (r *repair) pass(ctx context.Context) error {
 	}
 	pace := time.NewTicker(time.Duration(float64(time.Second) / r.cfg.RepairRate))
 	defer pace.Stop()
-	return errors.Join(r.recordsPass(ctx, pace), r.wakesPass(ctx, pace))
+	if err := r.wakesPass(ctx, pace); err != nil {
+		return err // nor could a record be helped
+	}
+	return r.recordsPass(ctx, pace)
 }
 
 // take takes the claim if it is free, expired, or its own. What a worker

@@ -13,9 +13,7 @@ import (
 // there twice. What was in a server's hands comes again after 20 s, so that there is no
 // short form.
 func TestCampaignServers(t *testing.T) {
-	if !fullCampaign() {
-		t.Skip("takes six minutes: part of RESCREEN_CAMPAIGN=full")
-	}
+	onlyInFull(t, "takes six minutes")
 	for _, c := range []struct{ servers, kills int }{{1, 10}, {3, 30}} {
 		t.Run(fmt.Sprintf("of %d", c.servers), func(t *testing.T) { killServers(t, c.servers, c.kills) })
 	}

@@ -88,9 +88,7 @@ func TestCampaignScale(t *testing.T) {
 // this one, one by one and with sessions open, and takes the change back. The
 // earlier version is commit RESCREEN_PREVIOUS, by default the last but one.
 func TestCampaignRolling(t *testing.T) {
-	if !fullCampaign() {
-		t.Skip("builds another commit: part of RESCREEN_CAMPAIGN=full")
-	}
+	onlyInFull(t, "builds another commit")
 	previous := buildPrevious(t)
 	this, err := os.Executable()
 	must(t, err)

@@ -76,7 +76,7 @@ func TestCampaignTrouble(t *testing.T) {
 
 // A connection that is closed for good ends the worker, and another one goes on.
 func TestCampaignTroubleConnectionClosed(t *testing.T) {
-	onlyInFull(t)
+	onlyInFull(t, "takes half a minute")
 	besideOthers(t)
 	s := newTroubleSite(t)
 	s.ends = errConnectionLost
@@ -98,17 +98,10 @@ func TestCampaignTroubleConnectionClosed(t *testing.T) {
 	s.awaitOutcomes(troubleJobs, 0)
 }
 
-// onlyInFull leaves the test to the full campaign.
-func onlyInFull(t *testing.T) {
-	if !fullCampaign() {
-		t.Skip("part of the full campaign: RESCREEN_CAMPAIGN=full")
-	}
-}
-
 // The consumer of a batch is made again by the repair, without anybody's help: it
 // is missed by no worker for long, so that there is nothing to be noticed.
 func TestCampaignTroubleBatchConsumerDeleted(t *testing.T) {
-	onlyInFull(t)
+	onlyInFull(t, "takes half a minute")
 	besideOthers(t)
 	s := newTroubleSite(t)
 	s.submit(troubleJobs)

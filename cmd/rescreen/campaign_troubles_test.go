@@ -81,7 +81,7 @@ func troubles() []aTrouble {
 //	mount -t tmpfs -o size=32m tmpfs /mnt/small
 //	RESCREEN_CAMPAIGN=full RESCREEN_SMALL_DISK=/mnt/small go test ./cmd/rescreen -run NoSpace -v
 func TestCampaignTroubleNoSpace(t *testing.T) {
-	onlyInFull(t)
+	onlyInFull(t, "takes half a minute")
 	small := os.Getenv("RESCREEN_SMALL_DISK")
 	if small == "" {
 		t.Skip("no small file system is named: RESCREEN_SMALL_DISK=DIR")

@@ -23,6 +23,14 @@ import (
 //	RESCREEN_CAMPAIGN=full go test ./cmd/rescreen -run Campaign -v -timeout 60m
 func fullCampaign() bool { return os.Getenv("RESCREEN_CAMPAIGN") == "full" }
 
+// onlyInFull skips a test that is part of a full campaign alone.
+func onlyInFull(t *testing.T, why string) {
+	t.Helper()
+	if !fullCampaign() {
+		t.Skip(why + ": part of RESCREEN_CAMPAIGN=full")
+	}
+}
+
 // besideOthers lets a test run beside others in its short form. In full the
 // campaigns run one by one: they measure times.
 func besideOthers(t *testing.T) {
