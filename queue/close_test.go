@@ -2,7 +2,6 @@ package queue_test
 
 import (
 	"testing"
-	"time"
 
 	"rescreen/queue"
 )
@@ -19,8 +18,6 @@ func TestCloseEndsTheSubscriptionOfPublishing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(100 * time.Millisecond)
-	t.Log(before, js.Conn().NumSubscriptions())
 	if n := js.Conn().NumSubscriptions(); n > before+1 {
 		t.Errorf("%d subscriptions, %d before", n, before)
 	}
