@@ -40,7 +40,7 @@ func TestPublishedJobsArriveAsTheyWere(t *testing.T) {
 	js := broker(t)
 	jobs := openJobs(t, js, "b")
 	sent := people(3)
-	receipts, err := jobs.Publish(t.Context(), "b", sent, queue.WithTraceparent(traceparent))
+	receipts, err := jobs.Publish(t.Context(), "b", sent, queue.WithTraceparent(func(queue.JobID) string { return traceparent }))
 	if err != nil || count(receipts, queue.Stored) != 3 {
 		t.Fatalf("receipts %v, %v", receipts, err)
 	}

@@ -50,13 +50,13 @@ const (
 )
 
 // PublishOption changes how jobs are published.
-type PublishOption func(nats.Header)
+type PublishOption func(Job, nats.Header)
 
-// WithTraceparent sends a W3C trace context along. One that is malformed is
-// left out.
-func WithTraceparent(s string) PublishOption {
-	return func(h nats.Header) {
-		if ValidTraceparent(s) {
+// WithTraceparent sends along the W3C trace context that each job is part of. One
+// that is empty or malformed is left out.
+func WithTraceparent(of func(JobID) string) PublishOption {
+	return func(j Job, h nats.Header) {
+		if s := of(j.ID); ValidTraceparent(s) {
 			h.Set(traceparentHeader, s)
 		}
 	}
@@ -119,7 +119,7 @@ func jobMessage(batch BatchID, j Job, opts []PublishOption) (*nats.Msg, error) {
 	m.Data = data
 	m.Header.Set(msgIDHeader, EventID(batch, j.ID, j.WithDefaults().Attempt))
 	for _, o := range opts {
-		o(m.Header)
+		o(j, m.Header)
 	}
 	return m, nil
 }

@@ -60,9 +60,16 @@ func (c *batchSubmitCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer link.Close()
+	log := a.grammar.logger(show)
+	spans, err := a.tracing(ctx, show, workerID(), log)
+	if err != nil {
+		return err
+	}
+	defer spans.end(log)
 	api := apiSettings{APIEnv: c.APIEnv, AllowTestNumbers: c.AllowTestNumbers}
 	s, err := desk.submitPortfolio(ctx, in, submitOptions{
 		Batch: queue.BatchID(c.Batch), By: a.person(c.SubmittedBy), Rejects: c.Rejects, RefuseTestNumbers: !api.testNumbersAllowed(),
+		Trace:    spans,
 		Tell:     show.note,
 		Progress: func(p submitProgress) { show.show(p.reading(show.paint)) },
 	})

@@ -10,6 +10,10 @@ import (
 	"io"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"rescreen/queue"
 	"rescreen/queue/portfolio"
 )
@@ -25,6 +29,8 @@ type submitOptions struct {
 	Rejects string
 	// RefuseTestNumbers rejects rows with synthetic and aid numbers.
 	RefuseTestNumbers bool
+	// Trace makes spans, of the submission and of each job; nil for none.
+	Trace trace.Tracer
 	// Progress is called often, with how far it is; may be nil.
 	Progress func(submitProgress)
 	// Tell is called with what the user should know meanwhile; may be nil.
@@ -78,10 +84,16 @@ const submitChunk = 512
 //
 // Errors for the user are *exitError.
 func (d *batchDesk) submitPortfolio(ctx context.Context, in io.ReadSeeker, o submitOptions) (submission, error) {
+	if o.Trace == nil {
+		o.Trace = noop.NewTracerProvider().Tracer("")
+	}
+	ctx, span := o.Trace.Start(ctx, "submit")
+	defer span.End()
 	s := &submitting{desk: d, options: o, retry: retrier{limit: natsPatience, tell: o.Tell}}
 	if err := s.identify(in); err != nil {
 		return submission{}, err
 	}
+	span.SetAttributes(attribute.String(batchAttribute, string(s.batch)))
 	old, err := s.look(ctx)
 	if err != nil {
 		return submission{}, err
@@ -266,10 +278,11 @@ func (s *submitting) flush(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
+	traces := s.traceJobs(ctx)
 	left := s.chunk
 	for len(left) > 0 {
 		err := s.retry.try(ctx, func(ctx context.Context) error {
-			receipts, err := s.desk.jobs.Publish(ctx, s.batch, left)
+			receipts, err := s.desk.jobs.Publish(ctx, s.batch, left, queue.WithTraceparent(traces))
 			before := len(left)
 			left = unacknowledged(left, receipts)
 			if passing(err) && len(left) < before {

@@ -140,7 +140,7 @@ func (j *Jobs) Publish(ctx context.Context, batch queue.BatchID, jobs []queue.Jo
 		}
 		header := nats.Header{nats.MsgIdHdr: []string{id}}
 		for _, o := range opts {
-			o(header)
+			o(job, header)
 		}
 		j.stream.Publish(queue.JobSubject(batch), bodies[i], header)
 		j.known[id] = time.Now()
