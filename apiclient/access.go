@@ -14,7 +14,8 @@ import (
 func (c *Client) AccessRights(ctx context.Context) (raw []byte, granted *bool, err error) {
 	const op = "read access rights"
 	got, err := c.get(ctx, getCall{
-		op: op,
+		op:   op,
+		call: CallAccessRights,
 		locate: func(e endpoints) (target, error) {
 			u, err := url.Parse(e.base.String() + c.profile.Paths.AccessRights)
 			return target{url: u, token: true}, err

@@ -39,6 +39,7 @@ func (c *Client) authorized(ctx context.Context, p plan) (outcome, *Error) {
 		if berr != nil {
 			return outcome{}, buildError(berr)
 		}
+		r.again = try > 1
 		if left -= time.Since(began); left < p.least {
 			return outcome{}, buildError(errNoTimeLeft)
 		}
@@ -108,6 +109,7 @@ func buildError(err error) *Error {
 // getCall is one of the four calls that read.
 type getCall struct {
 	op     string
+	call   CallName
 	admit  Admit
 	locate func(endpoints) (target, error)
 	accept string
@@ -123,7 +125,7 @@ func (c *Client) get(ctx context.Context, g getCall) (outcome, error) {
 		timeout: c.getTimeout, admit: g.admit, renewable: true,
 		build: func(e endpoints) (request, error) {
 			t, err := g.locate(e)
-			return request{op: g.op, method: http.MethodGet, target: t, accept: g.accept, limit: g.limit, check: g.check, whole: g.whole}, err
+			return request{op: g.op, call: g.call, method: http.MethodGet, target: t, accept: g.accept, limit: g.limit, check: g.check, whole: g.whole}, err
 		},
 	})
 	if ferr != nil {

@@ -66,6 +66,10 @@ type Config struct {
 	// that there is one.
 	OnToken func(error)
 
+	// OnCall, if set, is told the end of every request, those for tokens and
+	// addresses included. It must return at once, and is called concurrently.
+	OnCall func(Call)
+
 	UserAgent string // "" means "rescreen"
 	Log       *zap.Logger
 	Now       func() time.Time // nil means time.Now
@@ -85,6 +89,7 @@ type Client struct {
 	now         func() time.Time
 	onQuota     func(creation bool, q Quota)
 	onToken     func(error)
+	onCall      func(Call)
 
 	transport http.RoundTripper
 	own       *http.Transport // nil if the transport is the caller's
@@ -112,6 +117,7 @@ func New(cfg Config) (*Client, error) {
 		now:         cfg.Now,
 		onQuota:     cfg.OnQuota,
 		onToken:     cfg.OnToken,
+		onCall:      cfg.OnCall,
 		transport:   cfg.Transport,
 		bodies:      newBodies(),
 	}
@@ -166,6 +172,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.OnToken == nil {
 		cfg.OnToken = func(error) {}
+	}
+	if cfg.OnCall == nil {
+		cfg.OnCall = func(Call) {}
 	}
 	if cfg.OnQuota == nil {
 		cfg.OnQuota = func(bool, Quota) {}

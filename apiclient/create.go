@@ -47,7 +47,7 @@ func (c *Client) CreateSession(ctx context.Context, admit Admit, q Query) (Sessi
 		build: func(e endpoints) (request, error) {
 			t, err := c.sessionTarget(e, Ref{Country: q.Country}, c.profile.Paths.Create)
 			return request{
-				op: op, method: http.MethodPost, target: t, accept: "application/json",
+				op: op, call: CallCreate, method: http.MethodPost, target: t, accept: "application/json",
 				body: body, limit: maxSmallJSONBytes,
 			}, err
 		},

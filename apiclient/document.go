@@ -10,6 +10,7 @@ import "context"
 func (c *Client) Document(ctx context.Context, admit Admit, ref Ref, link string) ([]byte, error) {
 	got, err := c.get(ctx, getCall{
 		op:     "fetch document",
+		call:   CallDocument,
 		admit:  admit,
 		locate: func(e endpoints) (target, error) { return c.entityTarget(e, ref, link, c.profile.Paths.Document) },
 		accept: "application/json",

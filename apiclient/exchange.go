@@ -20,6 +20,8 @@ import (
 // request is one HTTP request to be made.
 type request struct {
 	op     string // for the log
+	call   CallName
+	again  bool // it repeats one that was answered by 401
 	method string
 	target target
 	accept string
@@ -100,8 +102,10 @@ func (c *Client) exchange(ctx context.Context, r request, bearer string) outcome
 	if out.err != nil {
 		out.err = safeCause(ctx, out.err)
 	}
+	took := time.Since(started)
+	c.onCall(Call{Name: r.call, Status: out.status, Took: took, Again: r.again})
 	c.log.Debug("api call", zap.String("op", r.op), zap.Int("status", out.status),
-		zap.Int("bytes", len(out.body)), zap.Duration("took", time.Since(started)),
+		zap.Int("bytes", len(out.body)), zap.Duration("took", took),
 		zap.String("request_id", out.requestID), zap.Error(out.err))
 	return out
 }

@@ -115,7 +115,7 @@ func (l *locator) discover(ctx context.Context) (endpoints, *Error) {
 		return endpoints{}, &Error{Kind: Misconfigured, Err: errors.New("discovery: issuer is not a URL")}
 	}
 	out := l.client.exchange(ctx, request{
-		op: "discovery", method: http.MethodGet, target: target{url: u}, accept: "application/json", limit: maxSmallJSONBytes,
+		op: "discovery", call: CallDiscovery, method: http.MethodGet, target: target{url: u}, accept: "application/json", limit: maxSmallJSONBytes,
 	}, "")
 	if out.err != nil && (out.status == 0 || !isAnswerFault(out.err)) {
 		return endpoints{}, &Error{Kind: Unavailable, RequestID: out.requestID, Err: fmt.Errorf("discovery: %w", out.err)}

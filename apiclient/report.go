@@ -22,6 +22,7 @@ func (c *Client) Report(ctx context.Context, admit Admit, ref Ref, link string) 
 	var r Report
 	got, err := c.get(ctx, getCall{
 		op:     "fetch report",
+		call:   CallReport,
 		admit:  admit,
 		locate: func(e endpoints) (target, error) { return c.entityTarget(e, ref, link, c.profile.Paths.Report) },
 		accept: "application/pdf",

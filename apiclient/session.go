@@ -100,6 +100,7 @@ func (c *Client) Session(ctx context.Context, admit Admit, ref Ref) (Session, er
 	const op = "read session"
 	got, err := c.get(ctx, getCall{
 		op:     op,
+		call:   CallPoll,
 		admit:  admit,
 		locate: func(e endpoints) (target, error) { return c.sessionTarget(e, ref, c.profile.Paths.Session) },
 		accept: "application/json",

@@ -152,6 +152,7 @@ func (s *tokenSource) fetch(ctx context.Context, tokenURL string) (*token, *Erro
 	config.TokenURL = tokenURL
 	asked := s.client.now()
 	got, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, httpClient))
+	carrier.tell()
 	if err != nil {
 		return nil, s.failure(ctx, err, carrier)
 	}
@@ -218,7 +219,7 @@ func (s *tokenSource) failure(ctx context.Context, err error, carrier *tokenCarr
 			}
 			e.Err = fmt.Errorf("%w: %s", e.Err, oauthCode(refusal.ErrorCode))
 		}
-	case carrier.answered && ctx.Err() == nil:
+	case carrier.answered() && ctx.Err() == nil:
 		e.Err = errors.New("token: answer cannot be read")
 	default:
 		e.Err = fmt.Errorf("token: %w", safeCause(ctx, err))

@@ -18,7 +18,17 @@ const maxTokenBytes = 256 << 10
 type tokenCarrier struct {
 	client    *Client
 	requestID string
-	answered  bool
+	started   time.Time // zero: no request was made
+	status    int       // 0: no answer began
+}
+
+func (c *tokenCarrier) answered() bool { return c.status != 0 }
+
+// tell tells of the request, when its answer has been read.
+func (c *tokenCarrier) tell() {
+	if !c.started.IsZero() {
+		c.client.onCall(Call{Name: CallToken, Status: c.status, Took: time.Since(c.started)})
+	}
 }
 
 func (c *tokenCarrier) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -32,16 +42,16 @@ func (c *tokenCarrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.Header.Set("User-Agent", c.client.userAgent)
 	req.Header.Set("X-Request-Id", c.requestID)
 
-	started := time.Now()
+	c.started = time.Now()
 	resp, err := c.client.transport.RoundTrip(req)
 	if err != nil {
-		c.client.log.Debug("token call", zap.Duration("took", time.Since(started)),
+		c.client.log.Debug("token call", zap.Duration("took", time.Since(c.started)),
 			zap.String("request_id", c.requestID), zap.Error(safeCause(ctx, err)))
 		return nil, err
 	}
-	c.answered = true
+	c.status = resp.StatusCode
 	c.client.log.Debug("token call", zap.Int("status", resp.StatusCode),
-		zap.Duration("took", time.Since(started)), zap.String("request_id", c.requestID))
+		zap.Duration("took", time.Since(c.started)), zap.String("request_id", c.requestID))
 	resp.Body = boundedBody{io.LimitReader(resp.Body, maxTokenBytes), resp.Body}
 	return resp, nil
 }
