@@ -34,10 +34,13 @@ type slots struct {
 func newSlots(n int) slots {
 	var s slots
 	for t := range s.rings {
-		s.rings[t] = make(chan struct{}, max(1, n-t*max(1, n/4)))
+		s.rings[t] = make(chan struct{}, ringSize(n, tier(t)))
 	}
 	return s
 }
+
+// ringSize is how many of n slots may be of the tier.
+func ringSize(n int, t tier) int { return max(1, n-int(t)*max(1, n/4)) }
 
 // take waits for one slot. It waits for the places of its own tier first, so
 // that nobody who waits takes anything from the tiers before.
