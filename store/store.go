@@ -56,11 +56,12 @@ func Open(ctx context.Context, js jetstream.JetStream, now func() time.Time, wit
 	if err := clock.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	settled := &settledFloor{read: readSettled(streams[WakesStream])}
+	dueConsumer := readConsumer(streams[WakesStream])
+	settled := &settledFloor{read: readSettled(dueConsumer)}
 	room := int(js.Conn().MaxPayload()) - headroom
 	return &Store{
 		Ledger:   &Ledger{line: lines[RecordsStream], ttl: TerminalAge},
-		Wakes:    &Wakes{line: lines[WakesStream], now: clock.Now, settled: settled.get},
+		Wakes:    &Wakes{line: lines[WakesStream], now: clock.Now, settled: settled.get, consumer: dueConsumer},
 		Outcomes: &Outcomes{line: lines[ResultsStream]},
 		Evidence: &Evidence{
 			line:    lines[EvidenceStream],

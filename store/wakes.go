@@ -42,9 +42,10 @@ type Wake struct {
 // attempt is never without one of the two, but a due message may be one older than
 // what was parked last.
 type Wakes struct {
-	line    line
-	now     func() time.Time // the server's clock
-	settled func(context.Context) (uint64, error)
+	line     line
+	now      func() time.Time // the server's clock
+	settled  func(context.Context) (uint64, error)
+	consumer func(context.Context) (*jetstream.ConsumerInfo, error) // of due messages
 }
 
 // Park schedules w, in place of an earlier wake-up of the attempt. It repeats
@@ -210,20 +211,63 @@ func (f *settledFloor) get(ctx context.Context) (uint64, error) {
 	return seq, nil
 }
 
-// readSettled asks the server.
-func readSettled(stream jetstream.Stream) func(context.Context) (uint64, error) {
-	return func(ctx context.Context) (uint64, error) {
+// readConsumer asks the server about the consumer of due messages.
+func readConsumer(stream jetstream.Stream) func(context.Context) (*jetstream.ConsumerInfo, error) {
+	return func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 		defer cancel()
 		consumer, err := stream.Consumer(ctx, DueConsumerName)
+		if err != nil {
+			return nil, fmt.Errorf("consumer %s: %w", DueConsumerName, err)
+		}
+		return consumer.CachedInfo(), nil
+	}
+}
+
+// readSettled is what a settledFloor reads.
+func readSettled(consumer func(context.Context) (*jetstream.ConsumerInfo, error)) func(context.Context) (uint64, error) {
+	return func(ctx context.Context) (uint64, error) {
+		info, err := consumer(ctx)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return 0, nil // what it had settled nobody knows
 		}
 		if err != nil {
-			return 0, fmt.Errorf("consumer %s: %w", DueConsumerName, err)
+			return 0, err
 		}
-		return consumer.CachedInfo().AckFloor.Stream, nil
+		return info.AckFloor.Stream, nil
 	}
+}
+
+// DueWakes is the due messages that are not settled yet: those that wait for a
+// worker and those in the hands of one.
+type DueWakes struct {
+	Count int
+	// Oldest is when the oldest of them became due, by the server's clock; zero if
+	// there is none.
+	Oldest time.Time
+}
+
+// Due counts the due messages, by what their consumer says, and looks for the
+// oldest. It asks twice: of messages that are settled in between the one that
+// is oldest then is told, or none.
+func (w *Wakes) Due(ctx context.Context) (DueWakes, error) {
+	info, err := w.consumer(ctx)
+	if err != nil {
+		return DueWakes{}, fmt.Errorf("count due messages: %w", err)
+	}
+	due := DueWakes{Count: int(info.NumPending) + info.NumAckPending}
+	if due.Count == 0 {
+		return due, nil
+	}
+	// What is settled is gone, but for dead messages, which end with the floor.
+	m, err := w.line.next(ctx, duePrefix+">", info.AckFloor.Stream+1)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return DueWakes{}, fmt.Errorf("oldest due message: %w", err)
+	}
+	if err == nil {
+		due.Oldest = m.Time
+	}
+	return due, nil
 }
 
 // Open counts the sessions that wait for a poll or are being polled: the

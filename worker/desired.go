@@ -37,10 +37,10 @@ const (
 	// rest is for calls that come together: wake-ups come due four times a second.
 	busyShare = 0.75
 	// callsPerWorker is how many calls per second one worker is trusted with,
-	// however quick they are. 500 were measured in one process, with the limits
-	// taking some percent of its time (README, Figures), and 10,000 in the whole
-	// flow with an API that answers at once; it leaves room for TLS, large reports
-	// and a container that has one processor.
+	// however quick they are. 500 were measured in one process on two busy
+	// processors, and 8,000 with an API in the process that answers at once
+	// (README, Figures); what lies between is for TLS, large reports and a
+	// container that has one processor.
 	callsPerWorker = 500.0
 	// mostWorkers keeps the number one, whatever the record says.
 	mostWorkers = 1_000_000

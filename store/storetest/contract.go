@@ -47,6 +47,7 @@ type wakes interface {
 	Parked(ctx context.Context, k store.Key, attempt int) (bool, error)
 	Next(ctx context.Context, after uint64) (store.ParkedWake, error)
 	Open(ctx context.Context) (int, error)
+	Due(ctx context.Context) (store.DueWakes, error)
 }
 
 type outcomes interface {
@@ -94,6 +95,7 @@ func Contract(t *testing.T, run func(t *testing.T, test func(t *testing.T, b Bac
 		{"a wake-up whose time has passed is due at once", wakeInThePast},
 		{"a wake-up parked again fires once, as parked last", wakeReplaced},
 		{"a new due message takes the place of an old one", dueReplaced},
+		{"due messages are counted until they are settled", dueCounted},
 		{"attempts and jobs have wake-ups of their own", wakesApart},
 		{"wake-ups are read in the order of their parking", wakesInOrder},
 		{"an outcome is published once", outcomeOnce},

@@ -79,6 +79,39 @@ func dueReplaced(t *testing.T, b Backend) {
 	wantNoWakes(ctx, t, b, job, 1)
 }
 
+// dueCounted: from when they fire until they are acknowledged, delivered or not; the
+// oldest is told, and what is parked is not among them.
+func dueCounted(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	const clocks = 100 * time.Millisecond // apart at most
+	wantDue := func(count int, since, until time.Time) {
+		t.Helper()
+		got, err := b.Wakes.Due(ctx)
+		mustNot(t, err)
+		if got.Count != count || got.Oldest.Before(since.Add(-clocks)) || got.Oldest.After(until.Add(clocks)) {
+			t.Errorf("%d due, the oldest since %v; want %d since %v to %v", got.Count, got.Oldest, count, since, until)
+		}
+	}
+	none := time.Time{}.Add(clocks)
+	wantDue(0, none, none)
+	mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: store.Key{Batch: "b-1", Job: "later"}, Attempt: 1, At: b.Clock.Now().Add(time.Hour)}))
+	wantDue(0, none, none)
+
+	began := b.Clock.Now()
+	mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1, At: began.Add(-time.Hour)}))
+	first := nextDue(ctx, t, b, job, 1, "")
+	wantDue(1, began, first.At)
+	second := store.Key{Batch: "b-2", Job: "J_2"}
+	after := b.Clock.Now().Add(time.Second)
+	mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: second, Attempt: 1, At: after}))
+	next := nextDue(ctx, t, b, second, 1, "")
+	wantDue(2, began, first.At)
+	mustNot(t, first.Ack())
+	wantDue(1, after, next.At)
+	mustNot(t, next.Ack())
+	wantDue(0, none, none)
+}
+
 func wakesApart(t *testing.T, b Backend) {
 	ctx := deadline(t)
 	hour := b.Clock.Now().Add(time.Hour)

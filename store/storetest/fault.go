@@ -11,6 +11,7 @@ const (
 	OpWakesParked     = "wakes.parked"
 	OpWakesOpen       = "wakes.open"
 	OpWakesNext       = "wakes.next"
+	OpWakesDue        = "wakes.due"
 	OpOutcomesPublish = "outcomes.publish"
 	OpOutcomesExists  = "outcomes.exists"
 	OpEvidencePut     = "evidence.put"

@@ -63,7 +63,7 @@ func NewMemory(c Config) *Memory {
 	w := &world{fault: c.Fault, skew: c.Skew, timers: make(map[*time.Timer]struct{})}
 	return &Memory{
 		Ledger:    &Ledger{world: w, stream: newStream(0)},
-		Wakes:     &Wakes{world: w, onDue: c.OnDue, isDue: c.Due, wakes: make(map[string]*wake), due: make(map[string]bool)},
+		Wakes:     &Wakes{world: w, onDue: c.OnDue, isDue: c.Due, wakes: make(map[string]*wake), due: make(map[string]time.Time)},
 		Outcomes:  &Outcomes{world: w, stream: newStream(store.ResultsAge)},
 		Evidence:  &Evidence{world: w, stream: newStream(store.EvidenceAge)},
 		Registers: &Registers{world: w, stream: newStream(0)},

@@ -18,9 +18,9 @@ type Wakes struct {
 	world *world
 	onDue func(subject string, data []byte)
 	isDue func(subject string) bool
-	wakes map[string]*wake // by due subject
-	seq   uint64           // of the last park
-	due   map[string]bool  // by due subject, if isDue is nil
+	wakes map[string]*wake     // by due subject
+	seq   uint64               // of the last park
+	due   map[string]time.Time // when they became due, by due subject; if isDue is set, with some that are settled
 }
 
 type wake struct {
@@ -68,7 +68,7 @@ func (w *Wakes) fire(subject string, fired *wake) {
 	w.world.mu.Lock()
 	current := w.wakes[subject] == fired // else replaced while the timer's goroutine started
 	if current {
-		w.due[subject] = true
+		w.due[subject] = w.world.now()
 	}
 	w.world.mu.Unlock()
 	if !current {
@@ -141,14 +141,7 @@ func (w *Wakes) Next(ctx context.Context, after uint64) (store.ParkedWake, error
 func (w *Wakes) Open(ctx context.Context) (int, error) {
 	var n int
 	err := w.world.read(ctx, OpWakesOpen, "", func(bool) error {
-		n = len(w.wakes)
-		for subject := range w.due {
-			if w.isDueNow(subject) {
-				n++
-			} else {
-				delete(w.due, subject)
-			}
-		}
+		n = len(w.wakes) + len(w.unsettled())
 		return nil
 	})
 	return n, err
@@ -170,5 +163,29 @@ func (w *Wakes) isDueNow(subject string) bool {
 	if w.isDue != nil {
 		return w.isDue(subject)
 	}
-	return w.due[subject]
+	return !w.due[subject].IsZero()
+}
+
+// unsettled is w.due without those that are settled. The lock is held.
+func (w *Wakes) unsettled() map[string]time.Time {
+	for subject := range w.due {
+		if !w.isDueNow(subject) {
+			delete(w.due, subject)
+		}
+	}
+	return w.due
+}
+
+// Due is store.Wakes.Due.
+func (w *Wakes) Due(ctx context.Context) (store.DueWakes, error) {
+	var due store.DueWakes
+	err := w.world.read(ctx, OpWakesDue, "", func(bool) error {
+		for _, at := range w.unsettled() {
+			if due.Count++; due.Oldest.IsZero() || at.Before(due.Oldest) {
+				due.Oldest = at
+			}
+		}
+		return nil
+	})
+	return due, err
 }
