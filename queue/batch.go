@@ -182,7 +182,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // and one for each batch. The client's watcher would need one for all, but
 // cannot be told apart from complete when its connection closes halfway.
 func (r *Batches) List(ctx context.Context) ([]Batch, error) {
-	names, err := r.names(ctx)
+	names, err := r.Names(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", BatchesBucket, err)
 	}
@@ -200,8 +200,8 @@ func (r *Batches) List(ctx context.Context) ([]Batch, error) {
 	return batches, nil
 }
 
-// names returns the keys of the bucket, sorted.
-func (r *Batches) names(ctx context.Context) ([]BatchID, error) {
+// Names returns the names of all batches, sorted.
+func (r *Batches) Names(ctx context.Context) ([]BatchID, error) {
 	const prefix = "$KV." + BatchesBucket + "."
 	stream, err := r.js.Stream(ctx, "KV_"+BatchesBucket)
 	if err != nil {

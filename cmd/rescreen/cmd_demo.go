@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,7 +196,7 @@ func (d *demo) serveAPI(ctx context.Context, log *zap.Logger) (issuer string, er
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var served sync.WaitGroup
 	served.Go(func() {
-		if err := serve(serving, listener, d.sim, log, simulatorStop); err != nil {
+		if err := serve(serving, listener, &http.Server{Handler: d.sim}, log, simulatorStop); err != nil {
 			log.Error("simulated API", zap.Error(err))
 		}
 	})

@@ -39,7 +39,7 @@ func (c *simulatorCmd) Run(ctx context.Context, a *app) error {
 		return errors.Join(err, listener.Close())
 	}
 	log := a.grammar.logger(a.stderr)
-	return serve(ctx, listener, amlsim.New(config), log, simulatorStop)
+	return serve(ctx, listener, &http.Server{Handler: amlsim.New(config)}, log, simulatorStop)
 }
 
 // simulatorGreeting says how to use a simulator that listens at an address.
@@ -56,17 +56,14 @@ func simulatorGreeting(address string) string {
 
 // serve answers on a listener until ctx ends, then lets calls in flight end.
 // The server's own complaints (a client that breaks TLS, say) go to the log.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *zap.Logger, grace time.Duration) error {
+func serve(ctx context.Context, listener net.Listener, server *http.Server, log *zap.Logger, grace time.Duration) error {
 	complaints, err := zap.NewStdLogAt(log, zap.DebugLevel)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler:           handler,
-		ErrorLog:          complaints,
-		ReadHeaderTimeout: 10 * time.Second, // a client that says nothing must not hold a connection for ever
-		IdleTimeout:       2 * time.Minute,
-	}
+	server.ErrorLog = complaints
+	server.ReadHeaderTimeout = 10 * time.Second // a client that says nothing must not hold a connection for ever
+	server.IdleTimeout = 2 * time.Minute
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {

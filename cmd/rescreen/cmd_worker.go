@@ -41,10 +41,15 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	defer silence()
+	endProfiles, err := serveProfiles(ctx, c.PprofAddr, log)
+	if err != nil {
+		return err
+	}
+	defer endProfiles()
 	log.Info("worker started", zap.String("api_env", string(c.API.APIEnv)),
 		zap.Int("slots", c.Lifecycle.Slots), zap.Bool("embedded", c.Embedded))
 	err = st.run(ctx)
-	silence()
 	log.Info("worker stopped")
 	return err
 }

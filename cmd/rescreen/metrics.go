@@ -19,6 +19,8 @@ func (st *station) registry(ready func() bool) *prometheus.Registry {
 		gauge("rescreen_nats_connected", "1 if there is a connection to NATS, else 0.", st.link.Conn.IsConnected),
 		troubleCollector{st.health},
 		statsCollector{st.worker.Stats},
+		st.calls,
+		st.facts,
 	)
 	return r
 }

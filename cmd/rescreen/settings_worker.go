@@ -88,7 +88,9 @@ type workerSettings struct {
 	Budgets   budgetSettings    `embed:""`
 	Lifecycle lifecycleSettings `embed:""`
 
-	HTTPAddr       string `group:"run" placeholder:"HOST:PORT" help:"Where to serve /livez, /readyz and /metrics; port 0 for any free one. Default: nowhere."`
+	HTTPAddr       string `group:"run" placeholder:"HOST:PORT" help:"Where to serve /livez (also as /healthz), /readyz and /metrics; port 0 for any free one. Default: nowhere."`
+	BatchMetrics   bool   `group:"run" help:"Count the jobs of each batch in /metrics, with its name as a label: of batches that are under way or ended in the last hour, the youngest 100."`
+	PprofAddr      string `group:"run" placeholder:"HOST:PORT" help:"Where to serve profiles of this process under /debug/pprof/; an address of this machine alone. Default: nowhere."`
 	Embedded       bool   `group:"run" help:"Start a NATS server in this process, with its files under --data-dir."`
 	EmbeddedListen string `group:"run" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens for other workers and commands of this machine; port 0 for any free one. Keep the port: they come back to it after a restart."`
 }
@@ -103,6 +105,13 @@ func (s workerSettings) check(calling bool) problems {
 	found = append(found, s.Budgets.problems()...)
 	found = append(found, s.Lifecycle.problems()...)
 	checkListen(&found, "--http-addr", s.HTTPAddr)
+	checkListen(&found, "--pprof-addr", s.PprofAddr)
+	if host, _, err := net.SplitHostPort(s.PprofAddr); err == nil && !loopback(host) {
+		found.addf("--pprof-addr", "%q is not an address of this machine alone: profiles tell everybody what goes on in the process, use 127.0.0.1:6060", s.PprofAddr)
+	}
+	if s.BatchMetrics && s.HTTPAddr == "" {
+		found.addf("--batch-metrics", "needs --http-addr: there is no /metrics without it")
+	}
 	checkListen(&found, "--embedded-listen", s.EmbeddedListen)
 	if host, _, err := net.SplitHostPort(s.EmbeddedListen); err == nil && !loopback(host) {
 		found.addf("--embedded-listen", "%q is not an address of this machine alone: the embedded server has no TLS, run a nats-server for other machines", s.EmbeddedListen)

@@ -37,13 +37,16 @@ type station struct {
 	due     *queue.Puller
 	health  *worker.Health
 	worker  *worker.Worker
+	calls   *callMetrics
+	facts   factsCollector
+	loops   []*factsLoop // that read the facts; none if nobody asks for metrics
 	log     *zap.Logger
 }
 
 // newStation puts a worker together, with faults between it and its
 // surroundings unless that is nil. It makes no call to the API.
 func newStation(ctx context.Context, now func() time.Time, link *natsLink, s workerSettings, log *zap.Logger, f faults) (*station, error) {
-	st := &station{now: now, link: link, log: log, health: worker.NewHealth(log, link.diagnose)}
+	st := &station{now: now, link: link, log: log, health: worker.NewHealth(log, link.diagnose), calls: newCallMetrics()}
 	link.denied.tell(st.health)
 	api, err := s.API.clientConfig(s.Lifecycle, log)
 	if err != nil {
@@ -51,7 +54,11 @@ func newStation(ctx context.Context, now func() time.Time, link *natsLink, s wor
 	}
 	api.Now = now
 	api.OnQuota = func(creation bool, q apiclient.Quota) { st.worker.Quota(creation, q.Remaining, q.Reset) }
-	api.OnToken = func(err error) { st.health.Heard(worker.TokenHealth, err) }
+	api.OnToken = func(err error) {
+		st.health.Heard(worker.TokenHealth, err)
+		st.calls.token(err)
+	}
+	api.OnCall = st.calls.called
 	if f != nil {
 		f.api(&api)
 	}
@@ -69,7 +76,23 @@ func newStation(ctx context.Context, now func() time.Time, link *natsLink, s wor
 	if err != nil {
 		return nil, usageError(err, "")
 	}
+	st.observe(s)
 	return st, nil
+}
+
+// observe has the facts about the fleet read while the station runs, if anybody can
+// ask for them.
+func (st *station) observe(s workerSettings) {
+	f, loop := st.newFacts(s)
+	st.facts = factsCollector{facts: f, slots: s.Lifecycle.Slots, callTime: st.calls.mean.get}
+	if s.HTTPAddr == "" {
+		return
+	}
+	st.loops = append(st.loops, loop)
+	if s.BatchMetrics {
+		desk := &batchDesk{js: st.link.JS, jobs: st.jobs, batches: st.batches}
+		st.loops = append(st.loops, newBatchWatch(desk, st.store.Clock.Now, st.log).loop(f))
+	}
 }
 
 // deps is what the worker works with.
@@ -114,6 +137,9 @@ func (st *station) run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { st.store.Clock.Run(ctx) })
 	background.Go(func() { st.report(ctx) })
+	for _, l := range st.loops {
+		background.Go(func() { l.run(ctx) })
+	}
 	background.Go(func() {
 		select {
 		case <-st.link.Lost:
