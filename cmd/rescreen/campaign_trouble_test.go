@@ -263,7 +263,10 @@ func (s *troubleSite) submit(n int) {
 }
 
 // start runs the worker, with a repair that is quicker than a real one.
-func (s *troubleSite) start() {
+func (s *troubleSite) start() { s.startWith(func(*workerSettings) {}) }
+
+// startWith changes the worker's settings.
+func (s *troubleSite) startWith(change func(*workerSettings)) {
 	s.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	s.logs = logs
@@ -274,8 +277,12 @@ func (s *troubleSite) start() {
 	s.Cleanup(link.Close)
 	settings, err := demoSettings(s.api.URL + amlsim.RealmPath)
 	must(s, err)
+	change(&settings)
 	s.station, err = newStation(s.Context(), time.Now, link, settings, log, nil)
 	must(s, err)
+	for _, l := range s.station.loops {
+		l.every /= 50
+	}
 	config := settings.workerConfig(int(link.Conn.MaxPayload()))
 	config.RepairEvery, config.RepairAge = 3*time.Second, 3*time.Second
 	config.Plan.First = 500 * time.Millisecond

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -22,27 +21,32 @@ const (
 //
 //	go test ./cmd/rescreen -run TestReadmeSettings -update
 func TestReadmeSettings(t *testing.T) {
+	holdReadme(t, settingsBegin, settingsEnd, readmeSettings(t))
+}
+
+// holdReadme holds the generated part of the README between two marks to what it
+// should be, or writes it there.
+func holdReadme(t *testing.T, begin, end, generated string) {
+	t.Helper()
 	content, err := os.ReadFile(readme)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, begins := bytes.Cut(content, []byte(settingsBegin))
-	_, after, ends := bytes.Cut(rest, []byte(settingsEnd))
+	must(t, err)
+	before, rest, begins := strings.Cut(string(content), begin)
+	_, after, ends := strings.Cut(rest, end)
 	if !begins || !ends {
-		t.Fatalf("README.md lacks the lines %s and %s", settingsBegin, settingsEnd)
+		t.Fatalf("README.md lacks the lines %s and %s", begin, end)
 	}
-	block := settingsBegin + "\n\n" + readmeSettings(t) + "\n" + settingsEnd
-	want := string(before) + block + string(after)
-	if want == string(content) {
-		return
-	}
-	if !*update {
-		t.Fatal("the settings in README.md are not those of the code; run: go test ./cmd/rescreen -run TestReadmeSettings -update")
-	}
-	if err := os.WriteFile(readme, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
+	want := before + begin + "\n\n" + generated + "\n" + end + after
+	switch {
+	case want == string(content):
+	case *update:
+		must(t, os.WriteFile(readme, []byte(want), 0o644))
+	default:
+		t.Fatalf("what stands in README.md between %s and %s is not what the code says; run: go test ./cmd/rescreen -run %s -update", begin, end, t.Name())
 	}
 }
+
+// readmeText is a text as it can stand in a table.
+func readmeText(s string) string { return strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(s) }
 
 // readmeSettings writes one table per group, in the order of the help.
 func readmeSettings(t *testing.T) string {
@@ -82,6 +86,5 @@ func readmeRow(s setting) string {
 	case s.flag.IsBool():
 		standard = "`false`"
 	}
-	help := strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(s.flag.Help)
-	return fmt.Sprintf("| %s | `%s` | %s | %s |\n", name, s.env, standard, help)
+	return fmt.Sprintf("| %s | `%s` | %s | %s |\n", name, s.env, standard, readmeText(s.flag.Help))
 }
