@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func (h heap) next(_ context.Context, _ string, seq uint64) (*jetstream.RawStrea
 	if h[seq-1] != nil {
 		subject = "screening.wake.b.j.1"
 	}
-	return &jetstream.RawStreamMsg{Subject: subject, Sequence: seq, Header: h[seq-1]}, nil
+	return &jetstream.RawStreamMsg{Subject: subject, Sequence: seq, Header: h[seq-1], Time: time.Unix(int64(seq), 0)}, nil
 }
 
 // A server that could not fire a wake-up in its time never does, but keeps it; and
@@ -62,6 +63,43 @@ func TestDeadWakeUpsAreNotParked(t *testing.T) {
 		got, err := w.Parked(t.Context(), Key{Batch: "b", Job: "j"}, 1)
 		if err != nil || got != c.want {
 			t.Errorf("%s: parked %v, %v; want %v", name, got, err, c.want)
+		}
+	}
+}
+
+// What the consumer of due messages has settled is not among those that are due, also
+// where the stream still has it; and a message that went between the two questions
+// is none.
+func TestDueMessagesAreThoseNotSettled(t *testing.T) {
+	for name, c := range map[string]struct {
+		there            heap
+		floor, pending   uint64
+		inHand           int
+		count            int
+		oldest           int64 // Unix time, which in a heap is the sequence; 0: none
+		consumer, failed error
+	}{
+		"nothing":                {nil, 0, 0, 0, 0, 0, nil, nil},
+		"one waits":              {heap{nil}, 0, 1, 0, 1, 1, nil, nil},
+		"one in somebody's hand": {heap{nil}, 0, 0, 1, 1, 1, nil, nil},
+		"dead ones before it":    {heap{nil, nil, nil}, 2, 1, 0, 1, 3, nil, nil},
+		"dead ones alone":        {heap{nil, nil}, 2, 0, 0, 0, 0, nil, nil},
+		"settled meanwhile":      {nil, 0, 1, 0, 1, 0, nil, nil},
+		"no consumer":            {heap{nil}, 0, 0, 0, 0, 0, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerNotFound},
+	} {
+		w := &Wakes{line: newLine(c.there), consumer: func(context.Context) (*jetstream.ConsumerInfo, error) {
+			return &jetstream.ConsumerInfo{NumPending: c.pending, NumAckPending: c.inHand, AckFloor: jetstream.SequenceInfo{Stream: c.floor}}, c.consumer
+		}}
+		got, err := w.Due(t.Context())
+		if !errors.Is(err, c.failed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		want := time.Time{}
+		if c.oldest > 0 {
+			want = time.Unix(c.oldest, 0)
+		}
+		if got.Count != c.count || !got.Oldest.Equal(want) {
+			t.Errorf("%s: %+v, want %d, the oldest at %v", name, got, c.count, want)
 		}
 	}
 }
