@@ -192,6 +192,31 @@ func TestFactsCollector(t *testing.T) {
 	}
 }
 
+// What workers are desired for is all that there is to do, and nothing is desired
+// while any of it is not known.
+func TestDemandOfTheFacts(t *testing.T) {
+	now := time.Now()
+	f := &facts{streams: map[string]*fact[streamFact]{
+		queue.JobsStream:  {streamFact{messages: 12, subjects: 1}, now},
+		store.WakesStream: {streamFact{messages: 40, subjects: 39}, now},
+	}}
+	f.due = fact[dueFact]{dueFact{count: 5}, now}
+	f.limits = fact[limitsFact]{limitsFact{create: limitFact{effective: 50, feed: 45}, requests: limitFact{effective: 200, feed: 180}}, now}
+	want := worker.Demand{Backlog: 12, Due: 5, Open: 39, CreateRate: 45, RequestRate: 180}
+	if got, known := f.demand(now); got != want || !known {
+		t.Errorf("%+v, known: %v, want %+v", got, known, want)
+	}
+	for name, at := range map[string]*time.Time{
+		"jobs": &f.streams[queue.JobsStream].at, "wake-ups": &f.streams[store.WakesStream].at, "due": &f.due.at, "limits": &f.limits.at,
+	} {
+		*at = now.Add(-2 * factsAge)
+		if _, known := f.demand(now); known {
+			t.Errorf("known without %s", name)
+		}
+		*at = now
+	}
+}
+
 func TestFullest(t *testing.T) {
 	tier := func(used uint64, limit int64) jetstream.Tier {
 		return jetstream.Tier{Store: used, Limits: jetstream.AccountLimits{MaxStore: limit}}
