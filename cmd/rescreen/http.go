@@ -26,8 +26,11 @@ const (
 // function is called; with no address it serves nothing. It goes on while the
 // worker stops, so that one can see it stopping: ctx is only looked at for that.
 func (st *station) serveHTTP(ctx context.Context, address string) (end func(), err error) {
-	server := &http.Server{Handler: st.handler(ctx), ReadTimeout: httpRead, WriteTimeout: httpWrite}
-	return serveAside(ctx, "--http-addr", address, "/livez, /readyz and /metrics", server, st.log)
+	return serveAside(ctx, "--http-addr", address, "/livez, /readyz and /metrics", st.server(ctx), st.log)
+}
+
+func (st *station) server(ctx context.Context) *http.Server {
+	return &http.Server{Handler: st.handler(ctx), ReadTimeout: httpRead, WriteTimeout: httpWrite}
 }
 
 // serveAside serves something at the address that a flag gives, beside what the

@@ -60,6 +60,9 @@ func TestWhatAWorkerServes(t *testing.T) {
 			t.Errorf("%s %s (%s): %d, %s, want %d, %s\n%.300s", c.method, c.url, c.accept, status, contentType, c.status, c.contentType, body)
 		}
 	}
+	if s := st.server(ctx); s.ReadTimeout <= 0 || s.WriteTimeout <= 0 {
+		t.Errorf("who is slow may take for ever: %+v", s)
+	}
 	stop()
 	if status, _, body := fetch(t, "GET", served.URL+"/readyz", ""); status != 503 || !strings.Contains(body, "stopping") {
 		t.Errorf("a worker that stops: %d, %s", status, body)
