@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -132,5 +133,21 @@ func JobsConsumer(batch BatchID, opts ...ConsumerOption) jetstream.ConsumerConfi
 	for _, o := range opts {
 		o(&c)
 	}
+	c.Metadata = monitoring(c.MaxAckPending)
 	return c
+}
+
+// waitingCritical is somewhat less than the pull requests that a consumer lets
+// wait, 512 by default: beyond that it turns workers away.
+const waitingCritical = 500
+
+// monitoring is the metadata by which the nats tool and others know what to
+// expect of a consumer: it delivers nothing once maxAckPending is reached. A
+// backlog, however long, is no reason for an alarm.
+func monitoring(maxAckPending int) map[string]string {
+	return map[string]string{
+		"io.nats.monitor.enabled":                  "true",
+		"io.nats.monitor.outstanding-ack-critical": strconv.Itoa(maxAckPending * 9 / 10),
+		"io.nats.monitor.waiting-critical":         strconv.Itoa(waitingCritical),
+	}
 }

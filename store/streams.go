@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -157,5 +158,15 @@ func DueConsumer() jetstream.ConsumerConfig {
 		AckWait:       AckWait,
 		MaxDeliver:    -1,
 		MaxAckPending: MaxAckPending,
+		// By these the nats tool and others know what to expect: it delivers
+		// nothing once MaxAckPending is reached; 512 pull requests may wait, by the
+		// server's default; and when as many messages as there may be open sessions by
+		// default are due and not delivered, nobody takes any.
+		Metadata: map[string]string{
+			"io.nats.monitor.enabled":                  "true",
+			"io.nats.monitor.outstanding-ack-critical": strconv.Itoa(MaxAckPending * 9 / 10),
+			"io.nats.monitor.waiting-critical":         "500",
+			"io.nats.monitor.unprocessed-critical":     "10000",
+		},
 	}
 }

@@ -59,8 +59,8 @@ var errFixedField = errors.New("a setting cannot be changed in place")
 // together with an error as far as it came.
 //
 // What an operator may add is left alone: placement, republishing, mirrors,
-// sources, limits for consumers, other metadata, more replicas than asked for
-// by default.
+// sources, limits for consumers, other metadata, what monitoring is to expect,
+// more replicas than asked for by default.
 func setup(ctx context.Context, js jetstream.JetStream, o setupOptions) ([]change, error) {
 	if err := checkServerVersion(js.Conn().ConnectedServerVersion()); err != nil {
 		return nil, err
@@ -217,7 +217,7 @@ func planStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 	existing, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		c.Action = actionCreate
-		c.apply = func(ctx context.Context) error { _, err := js.CreateStream(ctx, want); return err }
+		c.apply = func(ctx context.Context) error { _, err := js.CreateStream(ctx, monitored(want)); return err }
 		return c, nil
 	}
 	if err != nil {

@@ -46,7 +46,16 @@ func fieldsOf(config any) (map[string]any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber() // a float64 cannot hold every number of bytes or nanoseconds
 	fields := map[string]any{}
-	return fields, d.Decode(&fields)
+	if err := d.Decode(&fields); err != nil {
+		return nil, err
+	}
+	// Each entry of the metadata is a field: of a dozen, one may differ.
+	entries, _ := fields["metadata"].(map[string]any)
+	delete(fields, "metadata")
+	for key, value := range entries {
+		fields["metadata "+key] = value
+	}
+	return fields, nil
 }
 
 func isZero(v any) bool {

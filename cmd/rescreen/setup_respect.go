@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +17,7 @@ func respectStream(want, have jetstream.StreamConfig) jetstream.StreamConfig {
 	want.Mirror, want.Sources, want.SubjectTransform = have.Mirror, have.Sources, have.SubjectTransform
 	want.MirrorDirect, want.Sealed, want.FirstSeq = have.MirrorDirect, have.Sealed, have.FirstSeq
 	want.ConsumerLimits, want.Template = have.ConsumerLimits, have.Template
-	want.Metadata = mergeMetadata(want.Metadata, have.Metadata)
+	want.Metadata = monitoredAsNow(want, have.Metadata)
 	want.Subjects = sameOrder(want.Subjects, have.Subjects)
 	if want.Compression == jetstream.NoCompression {
 		want.Compression = have.Compression
@@ -52,19 +51,6 @@ func unlimited[T int32 | int64](limit T) T {
 		return -1
 	}
 	return limit
-}
-
-// mergeMetadata adds ours to what is there, the server's own entries included.
-func mergeMetadata(want, have map[string]string) map[string]string {
-	if len(want) == 0 {
-		return have
-	}
-	merged := maps.Clone(have)
-	if merged == nil {
-		merged = map[string]string{}
-	}
-	maps.Copy(merged, want)
-	return merged
 }
 
 // sameOrder returns have if it holds the same subjects: their order means
