@@ -122,7 +122,7 @@ func New(cfg Config) (*Client, error) {
 		bodies:      newBodies(),
 	}
 	if c.transport == nil {
-		c.own = newTransport(max(cfg.PostTimeout, cfg.GetTimeout/2))
+		c.own = NewTransport(max(cfg.PostTimeout, cfg.GetTimeout/2))
 		c.transport = c.own
 	}
 	if c.where, err = newLocator(c, cfg); err != nil {

@@ -16,8 +16,9 @@ import (
 
 // endpoints are the addresses that calls go to.
 type endpoints struct {
-	base  *url.URL // of the API
-	token *url.URL
+	base     *url.URL // of the API
+	token    *url.URL
+	baseFrom BaseSource
 }
 
 // locator finds the addresses: settings first, then the issuer's discovery
@@ -54,6 +55,7 @@ func newLocator(c *Client, cfg Config) (*locator, error) {
 		}
 		*a.to = u
 	}
+	l.set.baseFrom = BaseFromSetting
 	if l.set.base != nil && l.set.token != nil {
 		l.found.Store(&l.set)
 	}
@@ -174,9 +176,10 @@ func (l *locator) read(out outcome) (endpoints, error) {
 		if e.base, err = parseEndpoint(doc.Base, l.client.plainHTTP); err != nil {
 			return endpoints{}, fmt.Errorf("aml-baseurl: %w", err)
 		}
+		e.baseFrom = BaseFromDiscovery
 	}
 	if e.base == nil {
-		e.base = l.otherwise
+		e.base, e.baseFrom = l.otherwise, BaseFromProfile
 	}
 	if e.base == nil {
 		return endpoints{}, errors.New("no aml-baseurl, and no base URL set")

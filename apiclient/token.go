@@ -30,9 +30,11 @@ const (
 type token struct {
 	value      string
 	fetchedAt  time.Time
-	refreshAt  time.Time // from here on it is renewed
-	expiresAt  time.Time // up to here it can be used
-	forRefused bool      // fetched because its predecessor was refused
+	refreshAt  time.Time     // from here on it is renewed
+	expiresAt  time.Time     // up to here it can be used
+	forRefused bool          // fetched because its predecessor was refused
+	granted    []string      // scopes; nil: the answer did not say
+	life       time.Duration // 0: the answer did not say
 	accepted   atomic.Bool
 }
 
@@ -162,14 +164,15 @@ func (s *tokenSource) fetch(ctx context.Context, tokenURL string) (*token, *Erro
 	if !usableToken(got.AccessToken) {
 		return nil, &Error{Kind: Unavailable, RequestID: carrier.requestID, Err: errors.New("token: unusable value")}
 	}
-	s.checkScopes(got)
-	life := tokenLifeUnknown
+	granted := s.checkScopes(got)
+	life, told := tokenLifeUnknown, time.Duration(0)
 	if !got.Expiry.IsZero() {
 		// A life of nothing or less would mean a login per call.
 		life = max(time.Until(got.Expiry), time.Second)
+		told = life
 	}
 	return &token{
-		value: got.AccessToken, fetchedAt: asked,
+		value: got.AccessToken, fetchedAt: asked, granted: granted, life: told,
 		refreshAt: asked.Add(life - min(tokenEarly, life/4)),
 		expiresAt: asked.Add(life),
 	}, nil
@@ -229,11 +232,11 @@ func (s *tokenSource) failure(ctx context.Context, err error, carrier *tokenCarr
 
 // checkScopes warns, once, if less was granted than asked for: an AML search
 // without the OFAC list looks complete. Without the member everything was
-// granted (RFC 6749, section 5.1).
-func (s *tokenSource) checkScopes(t *oauth2.Token) {
+// granted (RFC 6749, section 5.1), and nil is returned, else what was granted.
+func (s *tokenSource) checkScopes(t *oauth2.Token) []string {
 	granted, ok := t.Extra("scope").(string)
 	if !ok || strings.TrimSpace(granted) == "" {
-		return
+		return nil
 	}
 	has := strings.Fields(granted)
 	var missing []string
@@ -245,4 +248,5 @@ func (s *tokenSource) checkScopes(t *oauth2.Token) {
 	if len(missing) > 0 && s.warned.CompareAndSwap(false, true) {
 		s.client.log.Warn("token lacks scopes that were asked for", zap.Strings("missing", missing))
 	}
+	return has
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// newTransport returns a transport whose every phase is bounded, so that a
-// silent peer costs seconds. answer is how long response headers may take.
+// NewTransport returns the transport that a client makes for itself: its every phase
+// is bounded, so that a silent peer costs seconds. answer is how long response headers may take.
 //
 // It follows the proxy variables of the environment (HTTPS_PROXY, NO_PROXY),
 // since most banks let nothing out but by a proxy.
-func newTransport(answer time.Duration) *http.Transport {
+func NewTransport(answer time.Duration) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

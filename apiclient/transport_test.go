@@ -21,7 +21,7 @@ import (
 // discovery and token come from the fake, in the process.
 func clientTo(t *testing.T, base string, roots *x509.CertPool) *Client {
 	t.Helper()
-	own := newTransport(DefaultPostTimeout)
+	own := NewTransport(DefaultPostTimeout)
 	own.TLSClientConfig.RootCAs = roots
 	t.Cleanup(own.CloseIdleConnections)
 	fake := newFake()

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"rescreen/apiclient/personal"
@@ -32,13 +33,17 @@ func secretValue(flag string, direct personal.Text, file string) (personal.Text,
 	return personal.Text(secret), nil
 }
 
+// secretFiles are the settings, besides those that end in -file, that name a file
+// with a secret in it.
+var secretFiles = []string{"creds", "nkey", "tlskey"}
+
 // secretFileWarnings tells of files of secrets that everybody on the machine
 // can read.
 func secretFileWarnings(settings []effective) problems {
 	var out problems
 	for _, e := range settings {
 		name, _ := e.value.(string)
-		if !strings.HasSuffix(e.flag.Name, "-file") || name == "" {
+		if name == "" || !strings.HasSuffix(e.flag.Name, "-file") && !slices.Contains(secretFiles, e.flag.Name) {
 			continue
 		}
 		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o004 != 0 {

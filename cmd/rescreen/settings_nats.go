@@ -23,6 +23,7 @@ type natsSettings struct {
 	TLSKey       string        `group:"nats" name:"tlskey" environ:"NATS_KEY" placeholder:"FILE" help:"Private key of --tlscert."`
 	TLSCA        string        `group:"nats" name:"tlsca" environ:"NATS_CA" placeholder:"FILE" help:"Certificate authority that the server's certificate must come from."`
 	InboxPrefix  string        `group:"nats" environ:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the subjects that answers come on, for servers that allow each user only its own. Default: one of our own, _INBOX_rescreen.<random>."`
+	Monitor      string        `group:"nats" name:"nats-monitor" url:"" placeholder:"URL,..." help:"Monitoring address of nats-server, http://host:8222, several separated by commas; tells doctor and the metrics whether writes are synced to the disk."`
 	DataDir      string        `group:"nats" default:"rescreen-data" placeholder:"DIR" help:"Where the embedded server keeps its files and its access file."`
 }
 
@@ -46,6 +47,11 @@ func (s natsSettings) problems() problems {
 	for _, server := range splitServers(s.Server) {
 		if _, err := parseServer(server); err != nil {
 			found.addf("--server", "%s is not the address of a server: nats://host:4222", redactURL(server))
+		}
+	}
+	for _, address := range splitServers(s.Monitor) {
+		if u, err := url.Parse(address); err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			found.addf("--nats-monitor", "%s is not the address of a monitoring endpoint: http://host:8222", redactURL(address))
 		}
 	}
 	if s.DataDir == "" {
