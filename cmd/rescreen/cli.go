@@ -11,6 +11,7 @@ type grammar struct {
 	Limits  limitsCmd    `cmd:"" help:"Show or change the limits that all workers share."`
 	Config_ configCmd    `cmd:"" name:"config" help:"Show or check the configuration."`
 	Setup   setupCmd     `cmd:"" help:"Make or update the streams, buckets and consumers in JetStream; never deletes."`
+	Doctor  doctorCmd    `cmd:"" help:"Check everything a worker needs, and say what is wrong and what to do about it."`
 	Sim     simulatorCmd `cmd:"" name:"simulator" help:"Serve a simulated AML API on this machine, without any account."`
 	Version versionCmd   `cmd:"" help:"Print the version."`
 }

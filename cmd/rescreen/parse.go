@@ -54,10 +54,15 @@ func (a *app) parse(args []string) (*kong.Context, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, usageError(errors.New(kongText(err)), "See: "+helpCommand(err))
+		return nil, &exitError{code: usageCode(err), err: errors.New(kongText(err)), hint: "See: " + helpCommand(err)}
 	}
 	a.settings = r.effective(selected)
-	for _, w := range append(r.warnings(), secretFileWarnings(a.settings)...) {
+	a.warnings = append(r.warnings(), secretFileWarnings(a.settings)...)
+	if _, ok := selected.Selected().Target.Addr().Interface().(examiner); ok {
+		a.found = r.problems
+		return selected, nil
+	}
+	for _, w := range a.warnings {
 		a.warn(w)
 	}
 	found := r.problems
@@ -101,6 +106,17 @@ func familiar(args []string) []string {
 // several lines, which would tear our one-line errors apart.
 func kongText(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// usageCode is the exit code for a command line that cannot be read.
+func usageCode(err error) int {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
+		if _, ok := parse.Context.Selected().Target.Addr().Interface().(examiner); ok {
+			return exitUnknown
+		}
+	}
+	return exitUsage
 }
 
 // helpCommand names the help of the command in which parsing stopped.

@@ -27,6 +27,12 @@ type checker interface {
 	problems() problems
 }
 
+// examiner is a command that runs whatever is wrong with the settings, and tells of
+// it by itself.
+type examiner interface {
+	examinesSettings()
+}
+
 // problems is a list of them, and an error that names them all: whoever has to
 // ask a colleague for each change of a configuration wants to ask once.
 type problems []problem

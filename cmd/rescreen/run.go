@@ -21,6 +21,8 @@ type app struct {
 	environ        []string // "KEY=value"
 	grammar        *grammar
 	settings       []effective // of the selected command, in the order of its help
+	warnings       problems    // with settings that work but should not stay so
+	found          problems    // with settings, for an examiner
 	faults         faults      // nil but in tests of crashes
 }
 

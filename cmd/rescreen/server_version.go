@@ -18,8 +18,15 @@ func checkServerVersion(version string) error {
 	if err == nil && !older {
 		return nil
 	}
-	return failedError(fmt.Errorf("the NATS server has version %q, and rescreen needs %s or newer", version, serverFloor),
+	return failedError(&oldServerError{version},
 		"Update the server: older ones can lose messages or consumers in the way rescreen uses them.")
+}
+
+// oldServerError says that a server is below the floor.
+type oldServerError struct{ version string }
+
+func (e *oldServerError) Error() string {
+	return fmt.Sprintf("the NATS server has version %q, and rescreen needs %s or newer", e.version, serverFloor)
 }
 
 // versionBelow compares versions as semantic versions do, as far as it

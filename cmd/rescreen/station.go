@@ -40,6 +40,7 @@ type station struct {
 	calls   *callMetrics
 	facts   factsCollector
 	loops   []*factsLoop // that read the facts; none if nobody asks for metrics
+	syncs   *syncCollector
 	log     *zap.Logger
 }
 
@@ -68,6 +69,7 @@ func newStation(ctx context.Context, now func() time.Time, link *natsLink, s wor
 	if err := st.open(ctx); err != nil {
 		return nil, setUpFirst(err)
 	}
+	st.syncs = newSyncCollector(s.NATS)
 	deps := st.deps()
 	if f != nil {
 		f.deps(&deps)
@@ -140,6 +142,7 @@ func (st *station) run(ctx context.Context) error {
 	for _, l := range st.loops {
 		background.Go(func() { l.run(ctx) })
 	}
+	background.Go(func() { st.syncs.run(ctx, st.log) })
 	background.Go(func() {
 		select {
 		case <-st.link.Lost:

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// accessFile is where other processes find out how to connect.
-const accessFile = "nats-access.json"
+// AccessFile is where other processes find out how to connect.
+const AccessFile = "nats-access.json"
 
 // Access is how the other commands reach an embedded server: whoever may read
 // its data directory may connect.
@@ -56,7 +56,7 @@ func ReadAccess(dir string) (Access, error) {
 }
 
 func readAccess(dir string) (Access, error) {
-	path := filepath.Join(dir, accessFile)
+	path := filepath.Join(dir, AccessFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return Access{}, err
@@ -85,7 +85,7 @@ func (a Access) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, accessFile+".*") // mode 0600
+	tmp, err := os.CreateTemp(dir, AccessFile+".*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (a Access) save(dir string) error {
 	}
 	err = errors.Join(err, tmp.Close())
 	if err == nil {
-		err = os.Rename(tmp.Name(), filepath.Join(dir, accessFile))
+		err = os.Rename(tmp.Name(), filepath.Join(dir, AccessFile))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(tmp.Name()))

@@ -1,0 +1,396 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rescreen/queue"
+	"rescreen/store"
+)
+
+// natsDoctor looks at NATS over one connection.
+type natsDoctor struct {
+	*doctor
+	target natsTarget
+	link   *natsLink
+
+	mu      sync.Mutex
+	denials []string // what the server did not allow
+
+	streams   map[string]streamSeen
+	consumers map[string]consumerSeen
+}
+
+// streamSeen is what a stream's leader says about it.
+type streamSeen struct {
+	info          *jetstream.StreamInfo
+	err           error
+	before, after time.Time // when it was asked and answered, by the local clock
+}
+
+type consumerSeen struct {
+	info *jetstream.ConsumerInfo
+	err  error
+}
+
+// examineNATS connects and makes all checks that need a connection.
+func (d *doctor) examineNATS(ctx context.Context) []finding {
+	n := &natsDoctor{doctor: d}
+	name := probe{name: "nats-connection"}
+	if len(d.settings.NATS.problems()) > 0 {
+		return notTried(append([]probe{name}, n.probes()...), "the settings of NATS are wrong, see configuration")
+	}
+	connected, version := n.connect(ctx)
+	connected.Name = name.name
+	if n.link == nil {
+		found := append([]finding{connected}, notTried(n.probes(), "NATS is not reachable")...)
+		if version.Found != "" {
+			version.Name = found[1].Name
+			found[1] = version
+		}
+		return found
+	}
+	defer n.link.Close()
+	n.survey(ctx)
+	return append([]finding{connected}, look(ctx, probeTime, n.probes())...)
+}
+
+// probes are the checks that need a connection; the first is about the version.
+func (n *natsDoctor) probes() []probe {
+	return []probe{
+		{"nats-version", n.version},
+		{"nats-servers", n.servers},
+		{"nats-round-trip", n.roundTrip},
+		{"nats-clock", n.clock},
+		{"jetstream", n.jetStream},
+		{"streams", n.allThere},
+		{"stream-settings", n.drift},
+		{"replicas", n.replicas},
+		{"permissions", n.permissions},
+		{"stream-space", n.streamSpace},
+		{"account-space", n.accountSpace},
+		{"limits", n.limits},
+		{"open-sessions", n.openSessions},
+		{"due-wakeups", n.dueWakeups},
+		{"dead-wakeups", n.deadWakeups},
+	}
+}
+
+// connectTime is what all servers together get to answer.
+const connectTime = 9 * time.Second
+
+// connect opens the connection. Without one it says why in the one finding or, if it
+// is the server's version, in the other.
+func (n *natsDoctor) connect(ctx context.Context) (connection, version finding) {
+	t, err := n.settings.NATS.target()
+	if err == nil {
+		each := connectTime / time.Duration(max(len(splitServers(t.url)), 2))
+		t.options = append(t.options, nats.Timeout(min(each, connectTimeout)))
+		if n.settings.NATS.InboxPrefix == "" {
+			t.options = append(t.options, nats.CustomInboxPrefix(roleInbox(n.role)))
+		}
+		n.target = t
+		n.link, err = t.connect(ctx, "rescreen doctor", n.log)
+	}
+	var exit *exitError
+	var old *oldServerError
+	switch {
+	case errors.As(err, &old) && errors.As(err, &exit):
+		return fine("%s answers", t.shown), failure(exit.hint, "%v", err)
+	case errors.As(err, &exit):
+		return failure(exit.hint, "%v", err), finding{}
+	case err != nil:
+		return failure("", "%v", err), finding{}
+	}
+	n.link.Conn.SetErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
+		n.link.denied.note(nc, err)
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			n.mu.Lock()
+			n.denials = append(n.denials, err.Error())
+			n.mu.Unlock()
+		}
+	})
+	server := n.link.Conn.ConnectedServerName()
+	if cluster := n.link.Conn.ConnectedClusterName(); cluster != "" {
+		server += " of cluster " + cluster
+	}
+	return fine("connected to %s at %s", server, redactURL(n.link.Conn.ConnectedUrl())), finding{}
+}
+
+// survey asks for everything that is set up, once for all checks.
+func (n *natsDoctor) survey(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	n.streams, n.consumers = map[string]streamSeen{}, map[string]consumerSeen{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, want := range wantedStreams(1) {
+		all.Go(func() {
+			seen := streamSeen{before: n.now()}
+			stream, err := n.link.JS.Stream(ctx, want.Name)
+			if seen.after = n.now(); err == nil {
+				seen.info = stream.CachedInfo()
+			}
+			seen.err = err
+			mu.Lock()
+			defer mu.Unlock()
+			n.streams[want.Name] = seen
+		})
+	}
+	for _, want := range wantedConsumers() {
+		all.Go(func() {
+			var seen consumerSeen
+			consumer, err := n.link.JS.Consumer(ctx, want.stream, want.config.Durable)
+			if seen.err = err; err == nil {
+				seen.info = consumer.CachedInfo()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			n.consumers[want.name()] = seen
+		})
+	}
+	all.Wait()
+}
+
+// trouble is the finding for what could not be asked.
+func (n *natsDoctor) trouble(what string, err error) finding {
+	if denied := n.denied(what); denied != "" {
+		return notKnown("%s: this user may not ask: %s", what, denied)
+	}
+	switch diagnosis := n.link.diagnose(err); diagnosis.Kind {
+	case kindMissing:
+		return failure("Make what is missing: rescreen setup", "%s does not exist", what)
+	case kindTimeout, kindAbsent:
+		return failure("See which NATS servers are up (nats server list, with a user of the system account): without the majority of its servers a stream has no leader and answers nothing.",
+			"%s: no answer", what)
+	default:
+		do := diagnosis.Do
+		if do != "" {
+			do = strings.ToUpper(do[:1]) + do[1:] + "."
+		}
+		return failure(do, "%s: %v", what, err)
+	}
+}
+
+// denied is what the server said about a request that names something.
+func (n *natsDoctor) denied(what string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, text := range n.denials {
+		name := what[strings.LastIndexByte(what, ' ')+1:]
+		if strings.Contains(text, "."+name+`"`) || strings.Contains(text, "."+name+".") || strings.Contains(text, "Violation for Subscription to \"_INBOX") {
+			return strings.TrimPrefix(text, "nats: ")
+		}
+	}
+	return ""
+}
+
+// version looks at the server that answers; connect has refused older ones.
+func (n *natsDoctor) version(context.Context) finding {
+	return fine("nats-server %s; %s or newer is needed", n.link.Conn.ConnectedServerVersion(), serverFloor)
+}
+
+// servers connects to each server that is named, for the connection tells only of one.
+func (n *natsDoctor) servers(context.Context) finding {
+	named := splitServers(n.target.url)
+	if len(named) < 2 {
+		return fine("one is named, and it answers; %d are known to it", len(n.link.Conn.Servers()))
+	}
+	found := make([]finding, len(named))
+	var all sync.WaitGroup
+	for i, server := range named {
+		all.Go(func() { found[i] = n.oneServer(server) })
+	}
+	all.Wait()
+	return together(found, fine("all %d that are named answer", len(named)))
+}
+
+func (n *natsDoctor) oneServer(address string) finding {
+	shown := redactURL(address)
+	conn, err := nats.Connect(address, append(baseOptions("rescreen doctor"), append(n.target.options,
+		nats.Timeout(probeTime/2), nats.IgnoreDiscoveredServers(), nats.MaxReconnects(0), nats.NoReconnect())...)...)
+	if err != nil {
+		return warning("Start this server again, or take it out of --server. Until then the others have to do, and one more that stops may stop everything.",
+			"%s does not let us in: %v", shown, err)
+	}
+	defer conn.Close()
+	if err := checkServerVersion(conn.ConnectedServerVersion()); err != nil {
+		return failure("Update that server too: after a change of leader it decides for the others.", "%s: %v", shown, err)
+	}
+	return fine("%s answers", shown)
+}
+
+// slowTrip: departure times of calls are leased 50 ms ahead, so that answers slower
+// than that come when the time has passed.
+const slowTrip = 50 * time.Millisecond
+
+// roundTrip measures how long the server takes to answer; the best of three counts.
+func (n *natsDoctor) roundTrip(ctx context.Context) finding {
+	best := time.Duration(0)
+	for range 3 {
+		began := time.Now()
+		if err := n.link.Conn.FlushWithContext(ctx); err != nil {
+			return failure("See whether the server is overloaded or the network between is.", "no answer to a ping: %v", err)
+		}
+		if took := time.Since(began); best == 0 || took < best {
+			best = took
+		}
+	}
+	if best > slowTrip {
+		return warning("Run the workers near the NATS servers: permits for calls are leased 50 ms ahead, and with slower answers many are missed.", "%s", tripText(best))
+	}
+	return fine("%s", tripText(best))
+}
+
+func tripText(d time.Duration) string {
+	if d < time.Millisecond {
+		return "below 1 ms"
+	}
+	return fmt.Sprintf("%d ms", d.Milliseconds())
+}
+
+// jetStream asks for the account. Streams that answer prove as much.
+func (n *natsDoctor) jetStream(ctx context.Context) finding {
+	err := checkJetStream(ctx, n.link.JS)
+	if err == nil {
+		return fine("enabled for our account")
+	}
+	for _, s := range n.streams {
+		if s.err == nil {
+			return fine("enabled: streams answer")
+		}
+	}
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return failure(exit.hint, "%v", err)
+	}
+	if n.denied("API.INFO") != "" {
+		return notKnown("this user may not ask for the account, and no stream answers")
+	}
+	return failure("Ask the server's operator whether JetStream runs and has a leader: nats server report jetstream", "%v", err)
+}
+
+// allThere looks whether all streams, buckets and standing consumers exist.
+func (n *natsDoctor) allThere(context.Context) finding {
+	var found []finding
+	for _, want := range wantedStreams(1) {
+		if seen := n.streams[want.Name]; seen.err != nil {
+			found = append(found, n.trouble("stream "+want.Name, seen.err))
+		}
+	}
+	for _, want := range wantedConsumers() {
+		if seen := n.consumers[want.name()]; seen.err != nil && n.streams[want.stream].err == nil {
+			found = append(found, n.trouble("consumer "+want.name(), seen.err))
+		}
+	}
+	return together(found, fine("all %d streams and %d consumers exist", len(wantedStreams(1)), len(wantedConsumers())))
+}
+
+// harmless are settings that may differ without a job being in danger.
+func harmless(field string) bool {
+	return field == "description" || field == "num_replicas" || strings.HasPrefix(field, "metadata ")
+}
+
+// drift compares the settings of what exists with what they should be.
+func (n *natsDoctor) drift(ctx context.Context) finding {
+	plan, err := makePlan(ctx, n.link.JS, setupOptions{})
+	if err != nil {
+		if f := n.allThere(ctx); f.Status != statusOK {
+			return notKnown("not tried: see streams")
+		}
+		return n.trouble("a stream", err)
+	}
+	var found []finding
+	for _, c := range plan {
+		if c.Action != actionChange && c.Action != actionRefused {
+			continue
+		}
+		var fields []string
+		mild := true
+		for _, f := range c.Fields {
+			fields = append(fields, fmt.Sprintf("%s is %s and should be %s", f.Field, f.Old, f.New))
+			mild = mild && harmless(f.Field)
+		}
+		text := c.Kind + " " + c.Name + ": " + strings.Join(fields, ", ")
+		switch {
+		case c.Action == actionRefused:
+			found = append(found, failure("What cannot be changed in place has to be made anew: let its work end, keep a copy (nats "+c.Kind+" backup), remove it and run rescreen setup.", "%s", text))
+		case mild:
+			found = append(found, warning("Put it right: rescreen setup (with --dry-run it shows what would change).", "%s", text))
+		default:
+			found = append(found, failure("Put it right: rescreen setup (with --dry-run it shows what would change).", "%s", text))
+		}
+	}
+	return together(found, fine("as rescreen setup makes them"))
+}
+
+// replicas looks whether every stream has its copies, and a leader.
+func (n *natsDoctor) replicas(context.Context) finding {
+	var found []finding
+	known, single := 0, 0
+	for _, want := range wantedStreams(1) {
+		seen := n.streams[want.Name]
+		if seen.err != nil {
+			continue
+		}
+		known++
+		if seen.info.Config.Replicas < 3 {
+			single++
+		}
+		found = append(found, replicaFindings(want.Name, seen.info)...)
+	}
+	embedded := !n.settings.NATS.remote()
+	clustered := n.link.Conn.ConnectedClusterName() != ""
+	switch {
+	case known == 0:
+		return notKnown("not tried: see streams")
+	case single > 0 && clustered:
+		found = append(found, warning("Give them three: rescreen setup", "%d of %d streams have fewer than three copies: what a server holds alone is lost with its disk", single, known))
+	case single > 0 && !embedded:
+		found = append(found, warning("For production run three NATS servers as a cluster, in three zones, and then rescreen setup.",
+			"one server, one copy: when it is down nothing goes on, and what its disk loses is lost"))
+	case single > 0:
+		return together(found, fine("embedded server: one copy, on this machine's disk"))
+	}
+	return together(found, fine("all %d streams have their copies, up to date", known))
+}
+
+func replicaFindings(name string, info *jetstream.StreamInfo) []finding {
+	if info.Cluster == nil || info.Config.Replicas < 2 {
+		return nil
+	}
+	if info.Cluster.Leader == "" {
+		return []finding{failure("Bring the NATS servers back that are down: most of a stream's servers have to be up.", "stream %s has no leader", name)}
+	}
+	var found []finding
+	for _, r := range info.Cluster.Replicas {
+		switch {
+		case r.Offline:
+			found = append(found, warning("Bring that NATS server back: until then one more that stops may stop everything.", "stream %s: server %s is offline", name, r.Name))
+		case !r.Current:
+			found = append(found, warning("Wait until it has caught up; if it does not, look at that server's log and disk.", "stream %s: server %s is %d operations behind", name, r.Name, r.Lag))
+		}
+	}
+	return found
+}
+
+// opened opens the store; those who need it look elsewhere for why it cannot be.
+func (n *natsDoctor) opened(ctx context.Context) (*store.Store, error) {
+	return store.Open(ctx, n.link.JS, n.now)
+}
+
+// jobs is the state of the stream of jobs.
+func (n *natsDoctor) jobs() (jetstream.StreamState, bool) {
+	seen := n.streams[queue.JobsStream]
+	if seen.err != nil {
+		return jetstream.StreamState{}, false
+	}
+	return seen.info.State, true
+}

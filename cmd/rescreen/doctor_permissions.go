@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"go.uber.org/zap"
+)
+
+// roleName names a role, see [roles].
+type roleName string
+
+const roleWorker roleName = "worker"
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *roleName) UnmarshalText(text []byte) error {
+	all, err := roles()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, known := range all {
+		if known.name == string(text) {
+			*r = roleName(text)
+			return nil
+		}
+		names = append(names, known.name)
+	}
+	return fmt.Errorf("%q is none of %s", text, strings.Join(names, ", "))
+}
+
+// get returns the role of that name.
+func (r roleName) get() (role, error) {
+	all, err := roles()
+	if err != nil {
+		return role{}, err
+	}
+	for _, known := range all {
+		if known.name == string(r) {
+			return known, nil
+		}
+	}
+	return role{}, fmt.Errorf("no role %q", string(r))
+}
+
+// What a trial sends has no effect wherever it arrives. No request of the JetStream API
+// can be read from that payload, none is answered without a reply subject, and it is
+// no acknowledgement; streams refuse a message that is for another stream.
+const (
+	trialPayload = "{"
+	trialToken   = "doctor" // in the place of a wildcard
+	trialStream  = "NOT_A_STREAM_OF_ANYBODY"
+)
+
+// permissions tries everything that the role does: whether the server takes a
+// message on each subject. Its answer to a ping comes after what it has to say about that.
+func (n *natsDoctor) permissions(ctx context.Context) finding {
+	r, err := n.role.get()
+	if err != nil {
+		return failure("", "%v", err)
+	}
+	// A connection of its own: what was not allowed is known by the last error.
+	link, err := n.target.connect(ctx, "rescreen doctor", zap.NewNop())
+	if err != nil {
+		return notKnown("not tried: no second connection: %v", err)
+	}
+	defer link.Close()
+	var denied []string
+	tried := 0
+	try := func(verb, pattern string, send func(subject string) error) error {
+		subject := apiSubjectFor(link.JS, trialSubject(pattern))
+		err := send(subject)
+		if err == nil {
+			err = link.Conn.FlushWithContext(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		tried++
+		if last := link.Conn.LastError(); errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), `"`+subject+`"`) {
+			denied = append(denied, verb+" "+pattern)
+		}
+		return nil
+	}
+	for _, pattern := range r.publish {
+		err = errors.Join(err, try("publish to", pattern, func(subject string) error {
+			m := nats.NewMsg(subject)
+			m.Data = []byte(trialPayload)
+			m.Header.Set(jetstream.ExpectedStreamHeader, trialStream)
+			return link.Conn.PublishMsg(m)
+		}))
+	}
+	for _, pattern := range append(r.listen, link.Conn.Opts.InboxPrefix+".>") {
+		err = errors.Join(err, try("subscribe to", pattern, func(subject string) error {
+			sub, err := link.Conn.SubscribeSync(subject)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = sub.Unsubscribe() }() // the connection ends with the check
+			return link.Conn.FlushWithContext(ctx)
+		}))
+	}
+	switch {
+	case len(denied) > 0:
+		return failure("Give this user what a "+r.name+" needs: rescreen setup --print-permissions prints it as configuration of nats-server.",
+			"%d of the %d subjects of a %s are not allowed: %s", len(denied), tried, r.name, firstFew(denied, 4))
+	case err != nil:
+		return notKnown("%d of the subjects of a %s were tried and are allowed, then: %v", tried, r.name, err)
+	}
+	return fine("all %d subjects of a %s are allowed", tried, r.name)
+}
+
+// trialSubject puts a word in the place of wildcards.
+func trialSubject(pattern string) string {
+	tokens := strings.Split(pattern, ".")
+	for i, t := range tokens {
+		if t == "*" || t == ">" {
+			tokens[i] = trialToken
+		}
+	}
+	return strings.Join(tokens, ".")
+}
+
+// apiSubjectFor moves a request of the JetStream API to the domain or prefix that a
+// context may have.
+func apiSubjectFor(js jetstream.JetStream, subject string) string {
+	rest, ok := strings.CutPrefix(subject, jetstream.DefaultAPIPrefix)
+	if !ok {
+		return subject
+	}
+	switch o := js.Options(); {
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API." + rest
+	case o.APIPrefix != "":
+		return strings.TrimSuffix(o.APIPrefix, ".") + "." + rest
+	}
+	return subject
+}
+
+// roleInbox is the prefix of answers that every user of the role may listen to.
+func roleInbox(r roleName) string { return "_INBOX_rescreen." + string(r) + "." + nuid.Next() }
+
+// firstFew lists some and counts the rest.
+func firstFew(all []string, n int) string {
+	if len(all) <= n {
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("%s, and %d more", strings.Join(all[:n], ", "), len(all)-n)
+}
