@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -14,11 +15,12 @@ import (
 // doctorCmd says what is wrong with an installation, and what to do.
 type doctorCmd struct {
 	workerSettings
-	Role       roleName `flag:"only" default:"worker" placeholder:"ROLE" help:"Whose permissions in NATS to try: worker, submitter, consumer (of results), operator or setup."`
-	Live       bool   `flag:"only" help:"Also run one session, with documents and report, and say which assumed readings of the API hold. It may be billed."`
-	Person     string `flag:"only" placeholder:"FILE" help:"Whom --live screens: a portfolio, as for batch submit, of one row. By itself a documented test person, except in prod."`
-	AcceptBill bool   `flag:"only" help:"Let --live create a session in prod, which is billed."`
-	Output     string `flag:"only" short:"o" enum:"table,json,nagios" default:"table" placeholder:"table|json|nagios" help:"How to print."`
+	Role       roleName      `flag:"only" default:"worker" placeholder:"ROLE" help:"Whose permissions in NATS to try: worker, submitter, consumer (of results), operator or setup."`
+	Live       bool          `flag:"only" help:"Also run one session, with documents and report, and say which assumed readings of the API hold. It may be billed."`
+	Person     string        `flag:"only" placeholder:"FILE" help:"Whom --live screens: a portfolio, as for batch submit, of one row. By itself a documented test person, except in prod."`
+	AcceptBill bool          `flag:"only" help:"Let --live create a session in prod, which is billed."`
+	LiveWait   time.Duration `flag:"only" default:"2m" placeholder:"TIME" help:"How long --live waits for the results."`
+	Output     string        `flag:"only" short:"o" enum:"table,json,nagios" default:"table" placeholder:"table|json|nagios" help:"How to print."`
 }
 
 // The exit codes of doctor are those of a monitoring plugin, not those of the
