@@ -43,11 +43,7 @@ func (c *doctorCmd) examinesSettings() {}
 
 // Run implements the command.
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
-	log := zap.NewNop() // the findings say it better
-	if a.grammar.LogLevel == zapcore.DebugLevel.String() {
-		log = a.grammar.logger(a.stderr)
-	}
-	d := &doctor{now: a.now, settings: c.workerSettings, app: a, role: c.Role, log: log}
+	d := c.doctor(a)
 	var live *liveSession
 	if c.Live {
 		var err error
@@ -66,6 +62,14 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 		return withCode(exitUnknown, err)
 	}
 	return doctorExit(found)
+}
+
+func (c *doctorCmd) doctor(a *app) *doctor {
+	log := zap.NewNop() // the findings say it better
+	if a.grammar.LogLevel == zapcore.DebugLevel.String() {
+		log = a.grammar.logger(a.stderr)
+	}
+	return &doctor{now: a.now, settings: c.workerSettings, app: a, role: c.Role, space: diskSpace, log: log}
 }
 
 // doctorExit turns findings into the exit code.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ type doctor struct {
 	app      *app // what reading the settings has come to
 	role     roleName
 	roots    *x509.CertPool // whom to trust at the API; nil: whom the system trusts
+	resolver *net.Resolver  // nil: the system's
+	space    func(dir string) (free, total uint64, err error)
 	log      *zap.Logger
 }
 

@@ -67,7 +67,7 @@ func (a *apiDoctor) open(l lifecycleSettings) error {
 	}
 	transport := apiclient.NewTransport(l.GetTimeout)
 	transport.TLSClientConfig.RootCAs = a.roots
-	a.recorder = &recorder{next: transport}
+	a.recorder = &recorder{next: transport, now: a.now}
 	config.Transport = a.recorder
 	a.client, err = apiclient.New(config)
 	return err

@@ -43,7 +43,7 @@ func (n *natsDoctor) clock(context.Context) finding {
 		if seen.err != nil || seen.info.TimeStamp.IsZero() {
 			continue
 		}
-		r := reading{leader: n.link.Conn.ConnectedServerName()}
+		r := reading{leader: "the one"}
 		if seen.info.Cluster != nil && seen.info.Cluster.Leader != "" {
 			r.leader = seen.info.Cluster.Leader
 		}

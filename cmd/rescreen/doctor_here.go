@@ -81,7 +81,7 @@ func (d *doctor) disk(context.Context) finding {
 	if d.settings.NATS.remote() {
 		return notKnown("the NATS servers have disks of their own: see nats-storage, with --nats-monitor")
 	}
-	free, total, err := diskSpace(d.settings.NATS.DataDir)
+	free, total, err := d.space(d.settings.NATS.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return notKnown("there is no %s yet", d.settings.NATS.DataDir)
 	}

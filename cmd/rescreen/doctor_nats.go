@@ -244,14 +244,14 @@ func (n *natsDoctor) roundTrip(ctx context.Context) finding {
 		}
 	}
 	if best > slowTrip {
-		return warning("Run the workers near the NATS servers: permits for calls are leased 50 ms ahead, and with slower answers many are missed.", "%s", tripText(best))
+		return warning("Run the workers near the NATS servers: permits for calls are leased 50 ms ahead, and with slower answers many are missed.", "a ping takes %s", tripText(best))
 	}
-	return fine("%s", tripText(best))
+	return fine("a ping takes %s", tripText(best))
 }
 
 func tripText(d time.Duration) string {
 	if d < time.Millisecond {
-		return "below 1 ms"
+		return "less than 1 ms"
 	}
 	return fmt.Sprintf("%d ms", d.Milliseconds())
 }

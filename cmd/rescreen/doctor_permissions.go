@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -58,52 +59,34 @@ const (
 )
 
 // permissions tries everything that the role does: whether the server takes a
-// message on each subject. Its answer to a ping comes after what it has to say about that.
+// message on each subject.
 func (n *natsDoctor) permissions(ctx context.Context) finding {
 	r, err := n.role.get()
 	if err != nil {
 		return failure("", "%v", err)
 	}
-	// A connection of its own: what was not allowed is known by the last error.
+	// A connection of its own: what was not allowed is known by its last error.
 	link, err := n.target.connect(ctx, "rescreen doctor", zap.NewNop())
 	if err != nil {
 		return notKnown("not tried: no second connection: %v", err)
 	}
 	defer link.Close()
+	trials := trialsOf(r, link)
+	// All at once; one after the other only if something is not allowed.
+	refused, err := refusedTrial(ctx, link, trials)
+	if err == nil && refused == "" {
+		return fine("all %d subjects of a %s are allowed", len(trials), r.name)
+	}
 	var denied []string
 	tried := 0
-	try := func(verb, pattern string, send func(subject string) error) error {
-		subject := apiSubjectFor(link.JS, trialSubject(pattern))
-		err := send(subject)
-		if err == nil {
-			err = link.Conn.FlushWithContext(ctx)
-		}
-		if err != nil {
-			return err
+	for _, one := range trials {
+		if refused, err = refusedTrial(ctx, link, []trial{one}); err != nil {
+			break
 		}
 		tried++
-		if last := link.Conn.LastError(); errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), `"`+subject+`"`) {
-			denied = append(denied, verb+" "+pattern)
+		if strings.Contains(refused, `"`+one.subject+`"`) {
+			denied = append(denied, one.what)
 		}
-		return nil
-	}
-	for _, pattern := range r.publish {
-		err = errors.Join(err, try("publish to", pattern, func(subject string) error {
-			m := nats.NewMsg(subject)
-			m.Data = []byte(trialPayload)
-			m.Header.Set(jetstream.ExpectedStreamHeader, trialStream)
-			return link.Conn.PublishMsg(m)
-		}))
-	}
-	for _, pattern := range append(r.listen, link.Conn.Opts.InboxPrefix+".>") {
-		err = errors.Join(err, try("subscribe to", pattern, func(subject string) error {
-			sub, err := link.Conn.SubscribeSync(subject)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = sub.Unsubscribe() }() // the connection ends with the check
-			return link.Conn.FlushWithContext(ctx)
-		}))
 	}
 	switch {
 	case len(denied) > 0:
@@ -113,6 +96,52 @@ func (n *natsDoctor) permissions(ctx context.Context) finding {
 		return notKnown("%d of the subjects of a %s were tried and are allowed, then: %v", tried, r.name, err)
 	}
 	return fine("all %d subjects of a %s are allowed", tried, r.name)
+}
+
+// trial is one thing that a role does.
+type trial struct {
+	what    string // for a person
+	subject string
+	send    func(subject string) error
+}
+
+func trialsOf(r role, link *natsLink) []trial {
+	publish := func(subject string) error {
+		m := nats.NewMsg(subject)
+		m.Data = []byte(trialPayload)
+		m.Header.Set(jetstream.ExpectedStreamHeader, trialStream)
+		return link.Conn.PublishMsg(m)
+	}
+	subscribe := func(subject string) error {
+		_, err := link.Conn.SubscribeSync(subject) // ends with the connection
+		return err
+	}
+	var trials []trial
+	for _, pattern := range r.publish {
+		trials = append(trials, trial{"publish to " + pattern, apiSubjectFor(link.JS, trialSubject(pattern)), publish})
+	}
+	for _, pattern := range append(slices.Clone(r.listen), link.Conn.Opts.InboxPrefix+".>") {
+		trials = append(trials, trial{"subscribe to " + pattern, trialSubject(pattern), subscribe})
+	}
+	return trials
+}
+
+// refusedTrial makes trials and returns what the server said about the last of them that
+// it does not allow; "" if it allows all. It answers a ping after it has said that.
+func refusedTrial(ctx context.Context, link *natsLink, trials []trial) (string, error) {
+	before := link.Conn.LastError()
+	for _, t := range trials {
+		if err := t.send(t.subject); err != nil {
+			return "", err
+		}
+	}
+	if err := link.Conn.FlushWithContext(ctx); err != nil {
+		return "", err
+	}
+	if last := link.Conn.LastError(); last != before && errors.Is(last, nats.ErrPermissionViolation) { // the very same error is an earlier one's
+		return last.Error(), nil
+	}
+	return "", nil
 }
 
 // trialSubject puts a word in the place of wildcards.

@@ -36,12 +36,12 @@ func (a *apiDoctor) reachHost(ctx context.Context, host *url.URL) finding {
 	if proxy := proxyFor(host); proxy != nil {
 		target, via = proxy, " through the proxy "+proxy.Host
 	}
-	names, err := net.DefaultResolver.LookupHost(ctx, target.Hostname())
+	names, err := a.resolver.LookupHost(ctx, target.Hostname())
 	if err != nil {
 		return failure("Check the name, and the resolver of this machine: getent hosts "+target.Hostname()+". In Kubernetes the network policy has to let DNS out.",
-			"%s%s: the name %s is not found: %v", host.Host, via, target.Hostname(), err)
+			"%s%s: the name %s is not found: %s", host.Host, via, target.Hostname(), wayText(err))
 	}
-	conn, err := (&net.Dialer{Timeout: probeTime}).DialContext(ctx, "tcp", address(target))
+	conn, err := (&net.Dialer{Timeout: probeTime, Resolver: a.resolver}).DialContext(ctx, "tcp", address(target))
 	if err != nil && a.settings.API.APIEnv == envLocal {
 		return failure("Start the simulated API: rescreen simulator", "%s: nobody listens there: %s", host.Host, wayText(err))
 	}
@@ -65,6 +65,10 @@ func (a *apiDoctor) reachHost(ctx context.Context, host *url.URL) finding {
 // wayText is the cause of an error of the network, without the addresses that
 // stand beside it already.
 func wayText(err error) string {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.Err
+	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Err != nil {
 		return op.Err.Error()
@@ -100,7 +104,7 @@ func (a *apiDoctor) hostCertificate(ctx context.Context, host *url.URL) finding 
 	if proxyFor(host) != nil {
 		return notKnown("%s: nothing was answered through the proxy", host.Host)
 	}
-	conn, err := (&net.Dialer{Timeout: probeTime}).DialContext(ctx, "tcp", address(host))
+	conn, err := (&net.Dialer{Timeout: probeTime, Resolver: a.resolver}).DialContext(ctx, "tcp", address(host))
 	if err != nil {
 		return notKnown("%s: not reached, see api-reach", host.Host)
 	}

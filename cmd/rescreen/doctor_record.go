@@ -15,6 +15,7 @@ import (
 // itself, for as long as the checks last: they are read and never shown.
 type recorder struct {
 	next http.RoundTripper
+	now  func() time.Time
 
 	mu   sync.Mutex
 	seen []*answerSeen
@@ -39,7 +40,7 @@ const maxRecorded = 1 << 20
 // RoundTrip implements http.RoundTripper.
 func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	a := &answerSeen{
-		host: request.URL.Host, method: request.Method, path: request.URL.Path, before: time.Now(),
+		host: request.URL.Host, method: request.Method, path: request.URL.Path, before: r.now(),
 		api:  strings.HasPrefix(request.Header.Get("Authorization"), "Bearer "),
 		body: &bytes.Buffer{},
 	}
@@ -47,7 +48,7 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.after, a.status, a.header = time.Now(), response.StatusCode, response.Header.Clone()
+	a.after, a.status, a.header = r.now(), response.StatusCode, response.Header.Clone()
 	a.date, _ = http.ParseTime(response.Header.Get("Date")) // zero if it is not to be read
 	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
 		a.cert = response.TLS.PeerCertificates[0]

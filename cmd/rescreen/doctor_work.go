@@ -142,7 +142,11 @@ func (n *natsDoctor) dueWakeups(ctx context.Context) finding {
 	if err != nil {
 		return n.trouble("stream "+store.WakesStream, err)
 	}
-	age := n.serverTime().Sub(m.Time)
+	return judgeDue(waiting, n.serverTime().Sub(m.Time))
+}
+
+// judgeDue says what it means that so many are due, the oldest for so long.
+func judgeDue(waiting uint64, age time.Duration) finding {
 	text := fmt.Sprintf("%s due, the oldest for %s", number(waiting), durationText(max(age, 0).Truncate(time.Second)))
 	do := "See whether workers run and what they say: rescreen limits show lists those that work, /readyz says what one waits for. "
 	switch {
@@ -198,6 +202,11 @@ func (n *natsDoctor) deadWakeups(ctx context.Context) finding {
 			dead++
 		}
 	}
+	return judgeDead(looked, dead)
+}
+
+// judgeDead says what it means that so many of those looked at are dead.
+func judgeDead(looked, dead int) finding {
 	if dead > 0 {
 		return warning("Every running worker parks them again, some each minute. If the number stays, restart the NATS server that leads SCREENING_WAKES and look at its disk.",
 			"%d of the %d oldest will never be delivered by the server", dead, looked)

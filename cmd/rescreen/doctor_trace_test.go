@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"rescreen/apiclient/amlsim"
+	"rescreen/queue"
+	"rescreen/store"
+	"rescreen/worker"
+)
+
+// Whatever the doctor tries, it leaves no trace: no message comes or goes, none is
+// taken, no consumer is made or changed, nothing is created at the API.
+func TestDoctorLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	sim := amlsim.New(amlsim.Config{})
+	site := newDoctorSite(t, &server.Options{}, amlsim.Config{})
+	site.api.Config.Handler = sim
+	// Something that could be taken, acknowledged, replaced or deleted.
+	site.publish("screening.jobs."+string(queue.DefaultBatch), "{}")
+	site.publish("screening.due.doctor.doctor.doctor", "{}")
+	site.publish("screening.record.doctor.doctor", "{}")
+	site.publish("screening.result.doctor.doctor.doctor", "{}")
+	site.publish("$KV.screening_limits.doctor", "{}")
+	site.publish("$KV.screening_batches.doctor", "{}")
+	site.park("doctor")
+	site.limits(func(l *worker.Limits) {})
+	before := traceOf(t, site.js)
+	for _, role := range []string{"worker", "submitter", "consumer", "operator", "setup"} {
+		if f := named(t, site.look("--role", role), "permissions"); f.Status != statusOK {
+			t.Errorf("%s: %+v", role, f)
+		}
+		if after := traceOf(t, site.js); after != before {
+			t.Fatalf("%s left a trace:\n%s\n%s", role, before, after)
+		}
+	}
+	if n := sim.Stats().Sessions; n > 0 {
+		t.Errorf("%d sessions were created", n)
+	}
+}
+
+// traceOf is everything that somebody who uses JetStream can change.
+func traceOf(t *testing.T, js jetstream.JetStream) string {
+	t.Helper()
+	type stream struct {
+		Config    jetstream.StreamConfig
+		State     jetstream.StreamState
+		Consumers []any
+	}
+	all := map[string]stream{}
+	streams := js.ListStreams(t.Context())
+	for info := range streams.Info() {
+		s, err := js.Stream(t.Context(), info.Config.Name)
+		must(t, err)
+		one := stream{Config: info.Config, State: info.State}
+		consumers := s.ListConsumers(t.Context())
+		for c := range consumers.Info() {
+			one.Consumers = append(one.Consumers, []any{c.Name, c.Config, c.Delivered, c.AckFloor, c.NumAckPending, c.NumRedelivered, c.NumWaiting, c.NumPending})
+		}
+		must(t, consumers.Err())
+		all[info.Config.Name] = one
+	}
+	must(t, streams.Err())
+	if len(all) != 8 || len(all[store.WakesStream].Consumers) != 1 {
+		t.Fatalf("%d streams, consumers %v", len(all), all[store.WakesStream].Consumers)
+	}
+	text, err := json.Marshal(all)
+	must(t, err)
+	return string(text)
+}
+
+// On a cluster, too, all is well, and every answer leaves no doubt.
+func TestDoctorOfACluster(t *testing.T) {
+	t.Parallel()
+	address := startCluster(t)
+	js := dialJetStream(t, address)
+	_, err := setup(t.Context(), js, setupOptions{})
+	must(t, err)
+	site := newDoctorSite(t, &server.Options{}, amlsim.Config{})
+	site.args = []string{"--server", address}
+	for name, s := range statuses(site.look()) {
+		if s != statusUnknown {
+			t.Errorf("%s: %s: %+v", name, s, named(t, site.look(), name))
+		}
+	}
+	_, err = setup(t.Context(), js, setupOptions{Replicas: 1})
+	must(t, err)
+	if f := named(t, site.look(), "replicas"); f.Status != statusWarn || f.Do == "" {
+		t.Errorf("%+v", f)
+	}
+}
