@@ -39,6 +39,7 @@ func TestSyncMetric(t *testing.T) {
 		"nobody answers":     {natsSettings{Server: "x", Monitor: none}, ""},
 		"always":             {natsSettings{Server: "x", Monitor: always}, "0"},
 		"the slowest":        {natsSettings{Server: "x", Monitor: always + "," + seldom}, "90"},
+		"the slowest first":  {natsSettings{Server: "x", Monitor: seldom + "," + always}, "90"},
 		"one that is silent": {natsSettings{Server: "x", Monitor: none + "," + seldom}, "90"},
 	} {
 		collector := newSyncCollector(c.settings)
