@@ -202,18 +202,17 @@ func (r *Batches) List(ctx context.Context) ([]Batch, error) {
 
 // Names returns the names of all batches, sorted.
 func (r *Batches) Names(ctx context.Context) ([]BatchID, error) {
-	const prefix = "$KV." + BatchesBucket + "."
-	stream, err := r.js.Stream(ctx, "KV_"+BatchesBucket)
+	stream, err := r.js.Stream(ctx, batchesStream)
 	if err != nil {
 		return nil, err
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(batchesPrefix+">"))
 	if err != nil {
 		return nil, err
 	}
 	names := make([]BatchID, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
-		names = append(names, BatchID(strings.TrimPrefix(subject, prefix)))
+		names = append(names, BatchID(strings.TrimPrefix(subject, batchesPrefix)))
 	}
 	slices.Sort(names)
 	return names, nil

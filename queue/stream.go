@@ -17,6 +17,9 @@ const (
 
 	jobsPrefix     = "screening.jobs."
 	consumerPrefix = "jobs-"
+
+	batchesStream = "KV_" + BatchesBucket
+	batchesPrefix = "$KV." + BatchesBucket + "."
 )
 
 // Settings of the stream and its consumers.
@@ -97,6 +100,9 @@ func BatchesBucketConfig(o Options) jetstream.KeyValueConfig {
 		Replicas:     max(o.Replicas, 1),
 	}
 }
+
+// BatchSubject is where the register keeps a batch.
+func BatchSubject(batch BatchID) string { return batchesPrefix + string(batch) }
 
 // ConsumerOption changes the configuration of a job consumer.
 type ConsumerOption func(*jetstream.ConsumerConfig)

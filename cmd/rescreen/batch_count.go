@@ -28,8 +28,12 @@ const (
 // Measured on one server: making it counts 90,000 messages of 100,000 subjects
 // in 5 ms and 810,000 of a million in 35 ms; asking it again takes 0.2 ms
 // whatever the number. A list of the subjects would be megabytes.
+//
+// Whoever may make consumers of a stream can read what is in it. A user who may
+// not counts by [queue.Count], which takes the server longer.
 type counter struct {
 	js              jetstream.JetStream
+	rights          rights
 	stream, subject string
 
 	consumer jetstream.Consumer
@@ -39,6 +43,10 @@ type counter struct {
 // count returns the number, and the server's time of it. It may be some
 // milliseconds behind what has been acknowledged to a publisher.
 func (c *counter) count(ctx context.Context) (n uint64, at time.Time, err error) {
+	name := "count-" + nuid.Next()
+	if !c.rights.publish(jetstream.DefaultAPIPrefix + "CONSUMER.CREATE." + c.stream + "." + name + "." + c.subject) {
+		return queue.Count(ctx, c.js, c.stream, c.subject)
+	}
 	if c.consumer != nil && time.Since(c.made) < recountAfter {
 		info, err := c.consumer.Info(ctx)
 		if err == nil {
@@ -50,7 +58,7 @@ func (c *counter) count(ctx context.Context) (n uint64, at time.Time, err error)
 	}
 	c.close(ctx)
 	consumer, err := c.js.CreateConsumer(ctx, c.stream, jetstream.ConsumerConfig{
-		Name:              "count-" + nuid.Next(),
+		Name:              name,
 		Description:       "rescreen: counts, takes nothing",
 		FilterSubject:     c.subject,
 		DeliverPolicy:     jetstream.DeliverAllPolicy,
@@ -114,8 +122,8 @@ func (t *tallier) close(ctx context.Context) {
 
 // countRecords counts the jobs of a batch that a worker has begun, including
 // those that have ended in the last 30 days.
-func countRecords(ctx context.Context, js jetstream.JetStream, batch queue.BatchID) (uint64, error) {
-	c := counter{js: js, stream: store.RecordsStream, subject: "screening.record." + string(batch) + ".>"}
+func countRecords(ctx context.Context, js jetstream.JetStream, r rights, batch queue.BatchID) (uint64, error) {
+	c := counter{js: js, rights: r, stream: store.RecordsStream, subject: "screening.record." + string(batch) + ".>"}
 	defer c.close(ctx)
 	n, _, err := c.count(ctx)
 	return n, err

@@ -17,6 +17,7 @@ import (
 // batchDesk is what the batch commands work with.
 type batchDesk struct {
 	js      jetstream.JetStream
+	rights  rights
 	jobs    *queue.Jobs
 	batches *queue.Batches
 }
@@ -31,7 +32,13 @@ func openBatchDesk(ctx context.Context, js jetstream.JetStream) (*batchDesk, err
 	if err != nil {
 		return nil, setUpFirst(err)
 	}
-	return &batchDesk{js: js, jobs: jobs, batches: batches}, nil
+	return &batchDesk{js: js, rights: askRights(ctx, js.Conn()), jobs: jobs, batches: batches}, nil
+}
+
+func (d *batchDesk) tallier(batch queue.BatchID) *tallier {
+	t := newTallier(d.js, batch)
+	t.results.rights, t.failures.rights = d.rights, d.rights
+	return t
 }
 
 // now is the server's time, so that what different machines write about a
@@ -72,7 +79,7 @@ func unknownBatch(batch queue.BatchID) error {
 // status counts a batch once, and notes in the register when it has come to
 // its end. The error of a batch nobody has heard of wraps errUnknownBatch.
 func (d *batchDesk) status(ctx context.Context, batch queue.BatchID) (batchStatus, error) {
-	t := newTallier(d.js, batch)
+	t := d.tallier(batch)
 	defer t.close(ctx)
 	return d.statusBy(ctx, batch, t)
 }
@@ -96,7 +103,7 @@ func (d *batchDesk) statusBy(ctx context.Context, batch queue.BatchID, t *tallie
 	}
 	var begun uint64
 	if uncounted(entry) {
-		if begun, err = countRecords(ctx, d.js, batch); err != nil {
+		if begun, err = countRecords(ctx, d.js, d.rights, batch); err != nil {
 			return batchStatus{}, err
 		}
 	}
@@ -145,7 +152,7 @@ func (s batchStatus) total() uint64 { return s.outcomes() + s.Open }
 // Who may only read still sees the status: a mark that cannot be made is left
 // to the next one who looks.
 func (d *batchDesk) noteEnd(ctx context.Context, s batchStatus, at time.Time) batchStatus {
-	if !s.Complete || s.Queued > 0 || s.Unregistered || s.State != queue.Submitted {
+	if !s.Complete || s.Queued > 0 || s.Unregistered || s.State != queue.Submitted || !d.rights.publish(queue.BatchSubject(s.Name)) {
 		return s
 	}
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)

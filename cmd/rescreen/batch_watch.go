@@ -19,17 +19,24 @@ type watchOptions struct {
 // the job stream: its last acknowledgements come after its last outcome.
 const endLooks = 5
 
+// lookShare keeps looks that take long, of a large batch that has to be counted
+// anew each time, to a twentieth of the server's time.
+const lookShare = 20
+
 // watch looks at a batch until it is complete, for as long as it takes: a NATS
 // that is away is waited for. The error is ctx's, or one that will not pass,
 // such as errUnknownBatch.
 func (d *batchDesk) watch(ctx context.Context, batch queue.BatchID, o watchOptions) (batchStatus, error) {
-	t := newTallier(d.js, batch)
+	t := d.tallier(batch)
 	defer t.close(ctx)
 	complete, told := 0, false
 	for {
 		var s batchStatus
+		var took time.Duration
 		err := retrier{tell: o.Tell}.try(ctx, func(ctx context.Context) (err error) {
+			began := time.Now()
 			s, err = d.statusBy(ctx, batch, t)
+			took = time.Since(began)
 			return err
 		})
 		if err != nil {
@@ -48,7 +55,7 @@ func (d *batchDesk) watch(ctx context.Context, batch queue.BatchID, o watchOptio
 		if s.Complete && (s.State == queue.Ended || s.Unregistered || complete > endLooks) {
 			return s, nil
 		}
-		if err := sleep(ctx, o.Every); err != nil {
+		if err := sleep(ctx, max(o.Every, lookShare*took)); err != nil {
 			return batchStatus{}, err
 		}
 	}

@@ -11,8 +11,9 @@ import (
 type setupCmd struct {
 	NATS natsSettings `embed:""`
 	outputOption
-	DryRun   bool `flag:"only" help:"Show what would be done and change nothing."`
-	Replicas int  `flag:"only" placeholder:"1|3|5" help:"Copies of each stream. By itself: 3 on a cluster and 1 on a single server, and never fewer than there are."`
+	DryRun           bool `flag:"only" help:"Show what would be done and change nothing."`
+	PrintPermissions bool `flag:"only" help:"Print what a nats-server has to allow each role (submitter, worker, consumer of results, operator, setup), as configuration or, with --output json, as JSON; connect to nothing."`
+	Replicas         int  `flag:"only" placeholder:"1|3|5" help:"Copies of each stream. By itself: 3 on a cluster and 1 on a single server, and never fewer than there are."`
 }
 
 func (c *setupCmd) problems() problems {
@@ -27,8 +28,15 @@ func (c *setupCmd) problems() problems {
 
 // Run implements the command.
 func (c *setupCmd) Run(ctx context.Context, a *app) error {
+	if c.PrintPermissions {
+		return c.printPermissions(a)
+	}
 	log := a.grammar.logger(a.stderr)
-	link, err := c.NATS.connect(ctx, "rescreen setup", log)
+	name := "rescreen setup"
+	if c.DryRun { // for an operator, too
+		name += " dry-run"
+	}
+	link, err := c.NATS.connect(ctx, name, log)
 	if err != nil {
 		return err
 	}
@@ -38,6 +46,21 @@ func (c *setupCmd) Run(ctx context.Context, a *app) error {
 		return printErr
 	}
 	return err
+}
+
+func (c *setupCmd) printPermissions(a *app) error {
+	all, err := roles()
+	if err != nil {
+		return err
+	}
+	if !c.json() {
+		return printPermissions(a.stdout, all)
+	}
+	byName := make(map[string]permissions)
+	for _, r := range all {
+		byName[r.name] = r.permissions()
+	}
+	return writeJSON(a.stdout, byName)
 }
 
 // setupJSON is what --output json prints.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -156,7 +157,7 @@ func (t natsTarget) connect(ctx context.Context, name string, log *zap.Logger) (
 	link := &natsLink{Lost: lost, closing: &atomic.Bool{}, denied: &denial{}}
 	options := append(handlers(log, link.closing, link.denied, lost), baseOptions(name)...)
 	options = append(options, t.options...)
-	options = append(options, ownInbox) // last: only where nobody else has said which
+	options = append(options, ownInbox(name)) // last: only where nobody else has said which
 	settings, err := link.dial(t, options)
 	if err != nil {
 		return nil, connectError(t, err)
@@ -209,14 +210,21 @@ func baseOptions(name string) []nats.Option {
 	}
 }
 
-// ownInbox gives the connection a prefix of its own for answers, so that a
-// server can keep other users from reading them: allow a user
-// _INBOX_rescreen.> and nothing under _INBOX.
-func ownInbox(o *nats.Options) error {
-	if o.InboxPrefix == "" {
-		o.InboxPrefix = "_INBOX_rescreen." + nuid.Next()
+// inboxOf is the beginning of the subjects on which a command, or another
+// program of a role, gets its answers.
+func inboxOf(name string) string {
+	return "_INBOX_rescreen." + strings.ReplaceAll(strings.TrimPrefix(name, "rescreen "), " ", "-")
+}
+
+// ownInbox gives the connection of a command a prefix of its own for answers, so
+// that a server can keep other users from reading them: see [role].
+func ownInbox(name string) nats.Option {
+	return func(o *nats.Options) error {
+		if o.InboxPrefix == "" {
+			o.InboxPrefix = inboxOf(name) + "." + nuid.Next()
+		}
+		return nil
 	}
-	return nil
 }
 
 // handlers log what happens to the connection. The client's errors name

@@ -59,7 +59,7 @@ func TestConnectAsAUser(t *testing.T) {
 		if _, err := link.JS.AccountInfo(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if inbox := link.Conn.NewInbox(); !strings.HasPrefix(inbox, "_INBOX_rescreen.") {
+		if inbox := link.Conn.NewInbox(); !strings.HasPrefix(inbox, "_INBOX_rescreen.test.") {
 			t.Errorf("%s: answers come on %s", name, inbox)
 		}
 		link.Close()
@@ -116,7 +116,7 @@ func TestConnectInProcess(t *testing.T) {
 
 func TestConnectionOptions(t *testing.T) {
 	var o nats.Options
-	for _, option := range append(baseOptions("n"), nats.CustomInboxPrefix("_INBOX_mine"), ownInbox) {
+	for _, option := range append(baseOptions("n"), nats.CustomInboxPrefix("_INBOX_mine"), ownInbox("n")) {
 		if err := option(&o); err != nil {
 			t.Fatal(err)
 		}
