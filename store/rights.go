@@ -32,6 +32,18 @@ func WorkSubjects() []string {
 	)
 }
 
+// CountSubjects are those of whoever counts outcomes and records by consumers of
+// its own, which can read them as well.
+func CountSubjects() []string {
+	return []string{
+		api("CONSUMER.CREATE", ResultsStream, "*", resultPrefix+">"), api("CONSUMER.CREATE", ResultsStream, "*", failurePrefix+">"),
+		api("CONSUMER.INFO", ResultsStream, "*"),
+		api("CONSUMER.DELETE", ResultsStream, "*"),
+		api("CONSUMER.CREATE", RecordsStream, "*", recordPrefix+">"),
+		api("CONSUMER.DELETE", RecordsStream, "*"),
+	}
+}
+
 // SignalSubjects are those that a worker subscribes to, see [Signals].
 func SignalSubjects() []string { return []string{signalPrefix + "*"} }
 

@@ -143,6 +143,30 @@ func TestTallier(t *testing.T) {
 	}
 }
 
+// Who may make no consumer of the results counts the same.
+func TestTallierOfWhoMayNotRead(t *testing.T) {
+	w := newBatchWorld(t)
+	for i := range 3 {
+		w.result(t, "march", fmt.Sprintf("C-%06d", i), []byte(`{}`), nil)
+	}
+	w.result(t, "april", "C-000000", []byte(`{}`), nil)
+	w.rights = rights{Allow: []string{"$JS.API.STREAM.INFO.>"}}
+	counted, err := w.tallier("march").tally(t.Context())
+	if err != nil || counted.Results != 3 || counted.Failures != 0 || counted.At.IsZero() {
+		t.Errorf("%+v, %v", counted, err)
+	}
+	if n, err := countRecords(t.Context(), w.js, w.rights, "march"); n != 0 || err != nil {
+		t.Errorf("%d records, %v", n, err)
+	}
+	if _, _, err := queue.Count(t.Context(), w.js, "NONE", "x"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Error(err)
+	}
+	stream, err := w.js.Stream(t.Context(), store.ResultsStream)
+	if err != nil || stream.CachedInfo().State.Consumers > 0 {
+		t.Errorf("consumers were made: %v", err)
+	}
+}
+
 func (c *counter) consumerCount(t *testing.T) (uint64, error) {
 	n, _, err := c.count(t.Context())
 	return n, err

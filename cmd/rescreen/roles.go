@@ -41,7 +41,8 @@ func roles() ([]role, error) {
 		{
 			name: "worker", does: "screens",
 			commands: []string{"worker"},
-			publish:  slices.Concat([]string{accountSubject}, queue.WorkSubjects(), store.WorkSubjects(), queue.PullSubjects(store.WakesStream, store.DueConsumerName)),
+			publish: slices.Concat([]string{accountSubject}, queue.WorkSubjects(), store.WorkSubjects(),
+				queue.PullSubjects(store.WakesStream, store.DueConsumerName), store.CountSubjects()),
 			listen:   store.SignalSubjects(),
 		},
 		{
@@ -51,7 +52,7 @@ func roles() ([]role, error) {
 		},
 		{
 			name: "operator", does: "looks at everything and changes limits; cannot read results, evidence or records",
-			commands: []string{"limits show", "limits set", "batch list", "batch status", "batch watch", "setup dry-run", "doctor"},
+			commands: []string{"limits show", "limits set", "batch list", "batch status", "batch watch", "setup dry-run"},
 			publish:  slices.Concat([]string{accountSubject}, queue.WatchSubjects(), operate, consumerSubjects()),
 		},
 		{
@@ -105,8 +106,8 @@ type permissions struct {
 }
 
 // permissions allow the role what it does, each subject once. Answers come on the
-// inboxes of its commands, see [inboxOf], and on one of the role's own, for
-// programs that are not rescreen: none that a role which may not ask the same
+// inboxes of its commands, see [inboxOf], and on one of the role's own, for doctor
+// and programs that are not rescreen: none that a role which may not ask the same
 // could listen to.
 func (r role) permissions() permissions {
 	p := permissions{

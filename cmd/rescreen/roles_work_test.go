@@ -75,8 +75,7 @@ func TestRolesDoTheirWork(t *testing.T) {
 var beyondTheTest = []string{
 	userInfoSubject, // whoever wants to know what he may do
 	accountSubject,  // limits of the account, for the metrics of a worker
-	inboxOf("submitter") + ".>", inboxOf("operator") + ".>", // programs that are not rescreen
-	inboxOf("doctor") + ".>",
+	inboxOf("submitter") + ".>", inboxOf("operator") + ".>", // doctor, and programs that are not rescreen
 }
 
 // work is what the roles do, one after the other.
@@ -95,6 +94,7 @@ func (s *roleServer) work() {
 	s.command("submitter", "batch", "watch", "roles")
 	s.command("submitter", "batch", "list")
 	s.operate()
+	s.count()
 
 	s.read()
 	dir := filepath.Join(s.TempDir(), "export")
@@ -289,6 +289,24 @@ func (s *roleServer) operate() {
 		if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			s.Errorf("consumers of %s: %v", want.Name, err)
 		}
+	}
+}
+
+// count is what a worker does for the metrics of batches.
+func (s *roleServer) count() {
+	s.Helper()
+	js := s.link("worker")
+	t := newTallier(js, "roles")
+	for range 2 { // with a consumer that is new, and one that is there
+		counted, err := t.tally(s.Context())
+		if err != nil || counted.outcomes() != rolePeople {
+			s.Errorf("counted %+v, %v", counted, err)
+		}
+	}
+	t.close(s.Context())
+	n, err := countRecords(s.Context(), js, rights{}, "roles")
+	if err != nil || n != rolePeople {
+		s.Errorf("counted %d records, %v", n, err)
 	}
 }
 
