@@ -43,7 +43,7 @@ func roles() ([]role, error) {
 			commands: []string{"worker"},
 			publish: slices.Concat([]string{accountSubject}, queue.WorkSubjects(), store.WorkSubjects(),
 				queue.PullSubjects(store.WakesStream, store.DueConsumerName), store.CountSubjects()),
-			listen:   store.SignalSubjects(),
+			listen: store.SignalSubjects(),
 		},
 		{
 			name: "consumer", does: "reads results, failures and evidence",

@@ -73,8 +73,8 @@ func TestRolesDoTheirWork(t *testing.T) {
 
 // beyondTheTest is allowed, and not used by the work of this test.
 var beyondTheTest = []string{
-	userInfoSubject, // whoever wants to know what he may do
-	accountSubject,  // limits of the account, for the metrics of a worker
+	userInfoSubject,                                         // whoever wants to know what he may do
+	accountSubject,                                          // limits of the account, for the metrics of a worker
 	inboxOf("submitter") + ".>", inboxOf("operator") + ".>", // doctor, and programs that are not rescreen
 }
 
