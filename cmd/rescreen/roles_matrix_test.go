@@ -231,7 +231,7 @@ type rawClient struct {
 
 func (s *roleServer) dial(role string) *rawClient {
 	s.Helper()
-	conn, err := net.Dial("tcp", s.Addr().String())
+	conn, err := net.Dial("tcp", s.nats.Addr().String())
 	must(s.T, err)
 	s.Cleanup(func() { _ = conn.Close() })
 	must(s.T, conn.SetDeadline(time.Now().Add(longEnough)))

@@ -21,7 +21,7 @@ import (
 // each role, and an admin who may do everything. The password is the user's name.
 type roleServer struct {
 	*testing.T
-	*server.Server
+	nats  *server.Server // not embedded: its Errorf would hide the test's
 	roles []role
 	log   *roleLog
 	logs  *observer.ObservedLogs
@@ -54,15 +54,15 @@ accounts {
 	must(t, err)
 	options.NoSigs, options.Trace = true, true
 	s := &roleServer{T: t, roles: all, log: &roleLog{}}
-	s.Server, err = server.NewServer(options)
+	s.nats, err = server.NewServer(options)
 	must(t, err)
-	s.SetLoggerV2(s.log, false, true, false)
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(longEnough) {
+	s.nats.SetLoggerV2(s.log, false, true, false)
+	s.nats.Start()
+	t.Cleanup(func() { s.nats.Shutdown(); s.nats.WaitForShutdown() })
+	if !s.nats.ReadyForConnections(longEnough) {
 		t.Fatal("nats-server is not ready")
 	}
-	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("admin", "admin"), nats.Name("admin"))
+	nc, err := nats.Connect(s.nats.ClientURL(), nats.UserInfo("admin", "admin"), nats.Name("admin"))
 	must(t, err)
 	t.Cleanup(nc.Close)
 	s.admin, err = jetstream.New(nc)

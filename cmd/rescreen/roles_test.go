@@ -98,7 +98,7 @@ func TestRightsAreAskedFor(t *testing.T) {
 	if asked := askRights(t.Context(), s.admin.Conn()); len(asked.Allow)+len(asked.Deny) > 0 {
 		t.Errorf("without restrictions: %+v", asked)
 	}
-	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("admin", "admin"))
+	nc, err := nats.Connect(s.nats.ClientURL(), nats.UserInfo("admin", "admin"))
 	must(t, err)
 	nc.Close()
 	if asked := askRights(t.Context(), nc); !asked.publish("a") {

@@ -111,7 +111,7 @@ func (s *roleServer) work() {
 // command runs a command with the credentials of a role.
 func (s *roleServer) command(role string, args ...string) string {
 	s.Helper()
-	args = append(args, "--server", s.ClientURL(), "--user", role, "--password", role)
+	args = append(args, "--server", s.nats.ClientURL(), "--user", role, "--password", role)
 	ctx, cancel := context.WithTimeout(s.Context(), longEnough)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
@@ -125,7 +125,7 @@ func (s *roleServer) command(role string, args ...string) string {
 // link connects a program of a role that is not rescreen.
 func (s *roleServer) link(role string) jetstream.JetStream {
 	s.Helper()
-	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo(role, role), nats.CustomInboxPrefix(inboxOf(role)+".x"), nats.Name(role))
+	nc, err := nats.Connect(s.nats.ClientURL(), nats.UserInfo(role, role), nats.CustomInboxPrefix(inboxOf(role)+".x"), nats.Name(role))
 	must(s.T, err)
 	s.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
@@ -199,7 +199,7 @@ func (s *roleServer) worker(issuer string) (stop func()) {
 	core, logs := observer.New(zapcore.InfoLevel)
 	s.logs = logs
 	log := zap.New(core)
-	target := natsTarget{url: s.ClientURL(), shown: "the server", options: []nats.Option{nats.UserInfo("worker", "worker")}}
+	target := natsTarget{url: s.nats.ClientURL(), shown: "the server", options: []nats.Option{nats.UserInfo("worker", "worker")}}
 	link, err := target.connect(s.Context(), "rescreen worker", log)
 	must(s.T, err)
 	settings, err := demoSettings(issuer)
