@@ -2,6 +2,9 @@ package chart
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +84,27 @@ func TestChartHolds(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s:\n got %s\nwant %s", name, strings.Join(got, " "), want)
+		}
+	}
+}
+
+// TestReadme: the values in the chart's README are good ones.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(chartDir, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)( *)```yaml\n(.*?)\n *```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) < 2 {
+		t.Fatalf("%d blocks of values", len(blocks))
+	}
+	for _, block := range blocks {
+		v := parseValues(t, strings.ReplaceAll("\n"+block[2], "\n"+block[1], "\n"))
+		if _, whole := v["nats"]; !whole {
+			v = with(valuesFile(t, "minimal-values.yaml"), v)
+		}
+		for _, fault := range faults(render(t, "rescreen", v)) {
+			t.Errorf("%s\n%s", block[2], fault)
 		}
 	}
 }
