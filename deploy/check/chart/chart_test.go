@@ -14,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // cases are the values that everything here is tried with: files of ci/, and what goes over them.
@@ -129,6 +130,19 @@ func TestReplicas(t *testing.T) {
 	}
 	if d := only[*appsv1.Deployment](t, render(t, "r", caseValues(t, "full")), "worker"); d.Spec.Replicas != nil {
 		t.Errorf("with KEDA: replicas %d", *d.Spec.Replicas)
+	}
+}
+
+// TestWhoMayScrape: monitoring, and KEDA when it asks the workers themselves.
+func TestWhoMayScrape(t *testing.T) {
+	for name, want := range map[string]string{"full": "monitoring", "keda worker": "monitoring keda"} {
+		var got []string
+		for _, peer := range only[*networkingv1.NetworkPolicy](t, render(t, "r", caseValues(t, name)), "worker").Spec.Ingress[0].From {
+			got = append(got, peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName])
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }
 

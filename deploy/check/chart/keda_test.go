@@ -87,7 +87,7 @@ func scaled(t *testing.T, over string) *kedav1alpha1.ScaledObject {
 func TestTriggers(t *testing.T) {
 	for _, test := range []struct{ over, kind, metadata string }{
 		{"keda: {trigger: prometheus}", "prometheus", `{"ignoreNullValues":"false",` +
-			`"query":"max(rescreen_desired_workers{namespace=\"screening\",service=\"screening\"})",` +
+			`"query":"max(rescreen_desired_workers{namespace=\"screening\",job=\"screening\"})",` +
 			`"serverAddress":"https://prometheus.monitoring.svc:9090","threshold":"1","unsafeSsl":"false"}`},
 		{"serviceMonitor: {enabled: false}", "prometheus", `{"ignoreNullValues":"false","query":"max(rescreen_desired_workers)",` +
 			`"serverAddress":"https://prometheus.monitoring.svc:9090","threshold":"1","unsafeSsl":"false"}`},
