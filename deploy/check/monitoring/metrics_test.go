@@ -1,0 +1,144 @@
+package monitoring
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+type matcher = labels.Matcher
+
+// absent are metrics that a healthy worker with an embedded server does not have:
+// nothing is wrong, nothing is limited.
+var absent = []string{
+	"rescreen_trouble_total",         // no trouble
+	"rescreen_jetstream_limit_bytes", // the account has no limit
+}
+
+// TestMetricsExist: a worker that works has every metric that the alerts and the
+// dashboard ask for, with the labels that they ask for.
+func TestMetricsExist(t *testing.T) {
+	asked := map[string]map[string]bool{} // metric to labels
+	add := func(expr, where string) {
+		parsed, err := promQL.ParseExpr(expr)
+		if err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+		for _, s := range selectors(parsed) {
+			if s.Name == "ALERTS" {
+				continue // Prometheus's own
+			}
+			if asked[base(s.Name)] == nil {
+				asked[base(s.Name)] = map[string]bool{}
+			}
+			for _, m := range s.LabelMatchers {
+				asked[base(s.Name)][m.Name] = true
+			}
+		}
+	}
+	for _, r := range loadRules(t) {
+		add(r.Expr, r.Alert)
+	}
+	for _, q := range boardQueries(t) {
+		add(q.expr("rescreen"), q.panel)
+	}
+	has := scrapeWorker(t)
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		has, there := has[name]
+		if !there && !slices.Contains(absent, name) {
+			t.Errorf("no worker tells %s", name)
+		}
+		for label := range asked[name] {
+			switch label {
+			case labels.MetricName, "namespace", "job": // given by Prometheus
+				continue
+			}
+			if there && !has[label] {
+				t.Errorf("%s has no label %s", name, label)
+			}
+		}
+	}
+}
+
+// scrapeWorker runs a worker until it has finished some jobs and read the facts,
+// and returns its metrics with their labels.
+func scrapeWorker(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	exe, dir := buildRescreen(t), t.TempDir()
+	simulator := start(t, dir, exe, "simulator", "--listen", "127.0.0.1:0", "--ready-after", "100ms", "--report-after", "100ms")
+	api := simulator.await(t, `simulated AML API at (http://\S+)`)
+	worker := start(t, dir, exe, "worker", "--embedded", "--embedded-listen", "127.0.0.1:0", "--api-env", "local",
+		"--api-issuer", api+"/auth/realms/local", "--http-addr", "127.0.0.1:0", "--poll-first", "200ms", "--batch-metrics", "--log-format", "json")
+	address := worker.await(t, `serving /livez, /readyz and /metrics","address":"([^"]+)"`)
+	portfolio(t, filepath.Join(dir, "some.csv"), 3)
+	submit := start(t, dir, exe, "batch", "submit", "some.csv")
+	submit.await(t, `(?s).+`)
+	<-submit.done
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		text := get(t, "http://"+address+"/metrics")
+		if strings.Contains(text, `rescreen_jobs_total{reason="",state="done"} 3`) && strings.Contains(text, `rescreen_batch_jobs{`) {
+			return parseMetrics(text)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the jobs do not end\n%s\n%s\n%s", text, worker, submit)
+		}
+	}
+}
+
+// portfolio writes so many rows of people who do not exist.
+func portfolio(t *testing.T, file string, n int) {
+	t.Helper()
+	rows := []string{"customer_ref,first_name,last_name,date_of_birth,report"}
+	for i := range n {
+		rows = append(rows, fmt.Sprintf("C-%06d,Kari,Prøve%06d,1901-02-03,%v", i, i, i%5 == 0))
+	}
+	if err := os.WriteFile(file, []byte(strings.Join(rows, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %v\n%s", url, answer.Status, err, body)
+	}
+	return string(body)
+}
+
+// parseMetrics returns the metrics of a scrape and the labels that each has.
+func parseMetrics(text string) map[string]map[string]bool {
+	has := map[string]map[string]bool{}
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+		line := lines.Text()
+		at := strings.LastIndexByte(line, ' ')
+		if strings.HasPrefix(line, "#") || at < 0 {
+			continue
+		}
+		series, err := promQL.ParseMetric(line[:at])
+		if err != nil {
+			continue
+		}
+		name := base(series.Get(labels.MetricName))
+		if has[name] == nil {
+			has[name] = map[string]bool{}
+		}
+		series.Range(func(l labels.Label) { has[name][l.Name] = true })
+	}
+	return has
+}
