@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -52,9 +53,9 @@ func TestMetricsExist(t *testing.T) {
 	for _, q := range boardQueries(t) {
 		add(q.expr("rescreen"), q.panel)
 	}
-	has := scrapeWorker(t)
+	told := scrapeWorkers(t)
 	for _, name := range slices.Sorted(maps.Keys(asked)) {
-		has, there := has[name]
+		has, there := told[name]
 		if !there && !slices.Contains(absent, name) {
 			t.Errorf("no worker tells %s", name)
 		}
@@ -70,27 +71,31 @@ func TestMetricsExist(t *testing.T) {
 	}
 }
 
-// scrapeWorker runs a worker until it has finished some jobs and read the facts,
-// and returns its metrics with their labels.
-func scrapeWorker(t *testing.T) map[string]map[string]bool {
+// scrapeWorkers runs a worker until it has finished some jobs, and one beside it
+// that finds a batch when it starts, and returns their metrics with their labels.
+func scrapeWorkers(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 	exe, dir := buildRescreen(t), t.TempDir()
 	simulator := start(t, dir, exe, "simulator", "--listen", "127.0.0.1:0", "--ready-after", "100ms", "--report-after", "100ms")
-	api := simulator.await(t, `simulated AML API at (http://\S+)`)
-	worker := start(t, dir, exe, "worker", "--embedded", "--embedded-listen", "127.0.0.1:0", "--api-env", "local",
-		"--api-issuer", api+"/auth/realms/local", "--http-addr", "127.0.0.1:0", "--poll-first", "200ms", "--batch-metrics", "--log-format", "json")
-	address := worker.await(t, `serving /livez, /readyz and /metrics","address":"([^"]+)"`)
+	issuer := simulator.await(t, `simulated AML API at (http://\S+)`) + "/auth/realms/local"
+	worker := func(flags ...string) (metrics string) {
+		w := start(t, dir, exe, append([]string{"worker", "--api-env", "local", "--api-issuer", issuer,
+			"--http-addr", "127.0.0.1:0", "--poll-first", "200ms", "--log-format", "json"}, flags...)...)
+		return "http://" + w.await(t, `serving /livez, /readyz and /metrics","address":"([^"]+)"`) + "/metrics"
+	}
+	first := worker("--embedded", "--embedded-listen", "127.0.0.1:0")
 	portfolio(t, filepath.Join(dir, "some.csv"), 3)
-	submit := start(t, dir, exe, "batch", "submit", "some.csv")
-	submit.await(t, `(?s).+`)
-	<-submit.done
+	<-start(t, dir, exe, "batch", "submit", "some.csv").done
+	second := worker("--batch-metrics")
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		text := get(t, "http://"+address+"/metrics")
-		if strings.Contains(text, `rescreen_jobs_total{reason="",state="done"} 3`) && strings.Contains(text, `rescreen_batch_jobs{`) {
-			return parseMetrics(text)
+		all := get(t, first) + get(t, second)
+		has := parseMetrics(all)
+		done := regexp.MustCompile(`rescreen_jobs_total\{reason="",state="done"\} [1-9]`).MatchString(all)
+		if done && has["rescreen_batch_jobs"] != nil && has["rescreen_time_to_expiry_seconds"] != nil && has["rescreen_desired_workers"] != nil {
+			return has
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the jobs do not end\n%s\n%s\n%s", text, worker, submit)
+			t.Fatalf("no job ends, or its facts are not told\n%s", all)
 		}
 	}
 }
