@@ -257,5 +257,5 @@ func ValidTraceparent(s string) bool {
 			return false
 		}
 	}
-	return true
+	return s[3:35] != form[3:35] && s[36:52] != form[36:52] // an id of zeros is none
 }

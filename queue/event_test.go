@@ -194,6 +194,9 @@ func TestTraceparents(t *testing.T) {
 		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01x": false,
 		"00-0af7651916cd43dd8448eb211c80319c0b7ad6b7169203331-01":  false,
 		"00--af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01":  false,
+		"00-00000000000000000000000000000000-b7ad6b7169203331-01":  false,
+		"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01":  false,
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00":  true,
 	} {
 		if got := queue.ValidTraceparent(s); got != want {
 			t.Errorf("%s: %t", s, got)
