@@ -33,7 +33,7 @@ func newBackend(t *testing.T, js jetstream.JetStream, s *store.Store) storetest.
 				return storetest.Due{}, err
 			}
 			return storetest.Due{
-				Subject: m.Subject(), Data: m.Data(), At: s.Clock.Now(),
+				Subject: m.Subject(), Data: m.Data(), Traceparent: m.Headers().Get("traceparent"), At: s.Clock.Now(),
 				Ack: func() error { return m.DoubleAck(ctx) }, // returns when the server has recorded it
 			}, nil
 		},

@@ -11,6 +11,9 @@ import (
 // OutcomeContentType is the content type of every outcome: one event, structured.
 const OutcomeContentType = "application/cloudevents+json"
 
+// traceparentHeader carries the W3C trace context of who wrote a message.
+const traceparentHeader = "traceparent"
+
 // Outcome is the end of an attempt as it is published: an encoded event.
 type Outcome struct {
 	Key         Key
@@ -42,7 +45,7 @@ func (o *Outcomes) Publish(ctx context.Context, out Outcome) error {
 	}
 	header := nats.Header{"content-type": {OutcomeContentType}}
 	if out.Traceparent != "" {
-		header["traceparent"] = []string{out.Traceparent}
+		header[traceparentHeader] = []string{out.Traceparent}
 	}
 	_, err = o.line.commit(ctx, change{subject: subject, value: out.Value, header: header})
 	if err != nil && !errors.Is(err, ErrConflict) { // a conflict: one is there

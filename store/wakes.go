@@ -19,6 +19,9 @@ type Wake struct {
 	Attempt int
 	At      time.Time // on the server's clock; a time that has passed fires at once
 	Value   []byte    // what the poll needs; the due message carries it
+	// Traceparent is the W3C trace context of who parks it, "" for none. The due
+	// message has it as a header: the server keeps those of others when it fires.
+	Traceparent string
 }
 
 // Wakes parks wake-ups with the server, which delivers them when they are due.
@@ -71,6 +74,9 @@ func (w *Wakes) Park(ctx context.Context, wake Wake) error {
 	header := nats.Header{
 		jetstream.ScheduleHeader:       {schedule},
 		jetstream.ScheduleTargetHeader: {target},
+	}
+	if wake.Traceparent != "" {
+		header[traceparentHeader] = []string{wake.Traceparent}
 	}
 	if err := w.line.put(ctx, subject, wake.Value, header); err != nil {
 		return fmt.Errorf("park %s.%d: %w", wake.Key, wake.Attempt, err)
@@ -169,7 +175,7 @@ func scheduledAt(schedule string) (time.Time, error) {
 
 // wakeOf reads a wake-up or due message back; ok is false for any other message.
 func wakeOf(m *jetstream.RawStreamMsg) (w Wake, ok bool) {
-	w = Wake{At: m.Time, Value: m.Data}
+	w = Wake{At: m.Time, Value: m.Data, Traceparent: m.Header.Get(traceparentHeader)}
 	due := m.Subject
 	var err error
 	if !strings.HasPrefix(m.Subject, duePrefix) {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -66,7 +67,13 @@ func newWorld(t *testing.T, sim amlsim.Config) *world {
 	})
 	w.due = queuetest.NewStream(store.WakesStream, queuetest.OnePerSubject(), fault)
 	w.store = storetest.NewMemory(storetest.Config{
-		OnDue: func(subject string, data []byte) { w.due.Publish(subject, data, nil) },
+		OnDue: func(subject string, wake store.Wake) {
+			header := nats.Header{}
+			if wake.Traceparent != "" {
+				header.Set("traceparent", wake.Traceparent)
+			}
+			w.due.Publish(subject, wake.Value, header)
+		},
 		Due:   w.due.Has,
 	})
 	t.Cleanup(w.store.Close)

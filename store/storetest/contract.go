@@ -30,10 +30,11 @@ type Backend struct {
 
 // Due is a due message as it was delivered.
 type Due struct {
-	Subject string
-	Data    []byte
-	At      time.Time // on the server's clock
-	Ack     func() error
+	Subject     string
+	Data        []byte
+	Traceparent string    // its header
+	At          time.Time // on the server's clock
+	Ack         func() error
 }
 
 type ledger interface {
@@ -96,6 +97,7 @@ func Contract(t *testing.T, run func(t *testing.T, test func(t *testing.T, b Bac
 		{"a wake-up parked again fires once, as parked last", wakeReplaced},
 		{"a new due message takes the place of an old one", dueReplaced},
 		{"due messages are counted until they are settled", dueCounted},
+		{"a due message has the trace of who parked it", wakeTrace},
 		{"attempts and jobs have wake-ups of their own", wakesApart},
 		{"wake-ups are read in the order of their parking", wakesInOrder},
 		{"an outcome is published once", outcomeOnce},

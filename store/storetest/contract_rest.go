@@ -112,6 +112,25 @@ func dueCounted(t *testing.T, b Backend) {
 	wantDue(0, none, none)
 }
 
+// wakeTrace: also after the wake-up was read and parked again, as the repair does.
+func wakeTrace(t *testing.T, b Backend) {
+	ctx := deadline(t)
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1, At: b.Clock.Now().Add(time.Hour), Traceparent: trace}))
+	parked, err := b.Wakes.Next(ctx, 0)
+	mustNot(t, err)
+	parked.At = b.Clock.Now()
+	mustNot(t, b.Wakes.Park(ctx, parked.Wake))
+	for _, want := range []string{trace, ""} {
+		d := nextDue(ctx, t, b, job, 1, "")
+		mustNot(t, d.Ack())
+		if d.Traceparent != want {
+			t.Errorf("the due message has the trace %q, want %q", d.Traceparent, want)
+		}
+		mustNot(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1, At: b.Clock.Now()})) // leaves nothing of it behind
+	}
+}
+
 func wakesApart(t *testing.T, b Backend) {
 	ctx := deadline(t)
 	hour := b.Clock.Now().Add(time.Hour)

@@ -151,7 +151,7 @@ func TestDueHook(t *testing.T) {
 		queue := make(map[string]bool)
 		var m *storetest.Memory
 		m = storetest.NewMemory(storetest.Config{
-			OnDue: func(subject string, _ []byte) {
+			OnDue: func(subject string, _ store.Wake) {
 				// The store may be called from here; the wake-up still counts.
 				if parked, err := m.Wakes.Parked(t.Context(), key, 1); err != nil || !parked {
 					t.Errorf("between wake-up and due: %v, %v", parked, err)
@@ -183,7 +183,7 @@ func TestDueHook(t *testing.T) {
 func TestOvertakenPark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var due []string
-		m := storetest.NewMemory(storetest.Config{OnDue: func(_ string, data []byte) { due = append(due, string(data)) }})
+		m := storetest.NewMemory(storetest.Config{OnDue: func(_ string, wake store.Wake) { due = append(due, string(wake.Value)) }})
 		park := func(value string) {
 			t.Helper()
 			err := m.Wakes.Park(t.Context(), store.Wake{Key: key, Attempt: 1, At: time.Now().Add(time.Hour), Value: []byte(value)})
@@ -207,7 +207,7 @@ func TestParkTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var due []string
 		m := storetest.NewMemory(storetest.Config{
-			OnDue: func(_ string, data []byte) { due = append(due, string(data)) },
+			OnDue: func(_ string, wake store.Wake) { due = append(due, string(wake.Value)) },
 			Fault: ordered(storetest.OpWakesPark, storetest.Fault{Kind: storetest.Twice, Delay: time.Second}),
 		})
 		for _, value := range []string{"first", "second"} {
@@ -225,7 +225,7 @@ func TestParkTwice(t *testing.T) {
 
 func TestCloseStopsTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := storetest.NewMemory(storetest.Config{OnDue: func(string, []byte) { t.Error("fired") }})
+		m := storetest.NewMemory(storetest.Config{OnDue: func(string, store.Wake) { t.Error("fired") }})
 		if err := m.Wakes.Park(t.Context(), store.Wake{Key: key, Attempt: 1, At: time.Now().Add(time.Second)}); err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ var ErrFault = errors.New("injected fault")
 type Config struct {
 	// OnDue is called, on the goroutine of a timer, for each wake-up whose time has
 	// come. It may call the store. Nil: the wake-up is only counted as due.
-	OnDue func(subject string, data []byte)
+	OnDue func(subject string, wake store.Wake)
 
 	// Due reports whether a due message of the subject is still unacknowledged.
 	// It must not call the store. Nil: it is, from the wake-up's firing until SettleDue.

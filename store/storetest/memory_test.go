@@ -22,8 +22,8 @@ func TestMemoryContract(t *testing.T) {
 func memoryBackend(t *testing.T) storetest.Backend {
 	due := make(chan storetest.Due, 10)
 	var m *storetest.Memory
-	m = storetest.NewMemory(storetest.Config{OnDue: func(subject string, data []byte) {
-		due <- storetest.Due{Subject: subject, Data: data, At: m.Clock.Now(), Ack: func() error {
+	m = storetest.NewMemory(storetest.Config{OnDue: func(subject string, wake store.Wake) {
+		due <- storetest.Due{Subject: subject, Data: wake.Value, Traceparent: wake.Traceparent, At: m.Clock.Now(), Ack: func() error {
 			m.Wakes.SettleDue(subject)
 			return nil
 		}}

@@ -16,7 +16,7 @@ const schedulerQuarter = 250 * time.Millisecond
 // it at the latest: a quarter of a second after it was parked, or at its time.
 type Wakes struct {
 	world *world
-	onDue func(subject string, data []byte)
+	onDue func(subject string, wake store.Wake)
 	isDue func(subject string) bool
 	wakes map[string]*wake     // by due subject
 	seq   uint64               // of the last park
@@ -75,7 +75,7 @@ func (w *Wakes) fire(subject string, fired *wake) {
 		return
 	}
 	if w.onDue != nil {
-		w.onDue(subject, fired.Value)
+		w.onDue(subject, fired.Wake)
 	}
 	w.world.mu.Lock()
 	defer w.world.mu.Unlock()
