@@ -22,6 +22,7 @@ func (s *step) reserve() error {
 	}
 	ctx, cancel := context.WithTimeoutCause(s.stop, s.limiter.patience(), errNoPermit)
 	defer cancel()
+	asked := time.Now()
 	got, err := s.limiter.reserve(ctx, again, 1)
 	if s.stop.Err() != nil {
 		s.limiter.giveBack(got...)
@@ -30,7 +31,7 @@ func (s *step) reserve() error {
 	if err != nil {
 		return err
 	}
-	s.permit = &got[0]
+	s.permit, s.waited = &got[0], time.Since(asked)
 	return nil
 }
 
@@ -91,9 +92,14 @@ func (s *step) admitCreate(claimEnds time.Time) apiclient.Admit {
 // stops, ends.
 func (s *step) letOut(ctx context.Context, c call) error {
 	defer s.admitted()
+	asked := time.Now()
 	err := s.limiter.admit(ctx, c)
 	if err != nil && s.stop.Err() != nil {
 		return errStopping
+	}
+	if err == nil {
+		s.metrics.letOut(c.class, s.waited+time.Since(asked))
+		s.waited = 0
 	}
 	s.sent = s.clock.Now()
 	return err
@@ -106,6 +112,7 @@ func (s *step) told(c Class, repeat bool, err error) {
 	if kind, _ := apiclient.KindOf(err); notLetOut(err) || ended(err) && kind != apiclient.Unknown {
 		return
 	}
+	s.called(c, err)
 	a := answerOf(c, s.sent, err)
 	if repeat && a.Verdict == Answered {
 		s.limiter.repeats.forgive()

@@ -32,11 +32,15 @@ func (s *step) collect(ctx context.Context, wk wake, session apiclient.Session) 
 		case apiclient.EntityFailed:
 			return s.giveUp(ctx, wk, queue.SessionFailed, 0, "the JSON result ended as "+literal(session.Document.Status))
 		case apiclient.EntityReady:
+			s.did(fetchStep)
+			if wk.ReadyAt.IsZero() {
+				wk.ReadyAt = s.clock.Now()
+			}
 			if err := s.fetchDocument(ctx, &wk, session.Document.Link); err != nil {
 				return s.fetchFailed(ctx, wk, err)
 			}
 		default:
-			wk.Answered, wk.Unanswered = s.clock.Now(), 0
+			wk.Answered, wk.Unanswered, wk.ReadyAt = s.clock.Now(), 0, time.Time{}
 			return s.nextPoll(ctx, wk, session.RetryAfter)
 		}
 	}
@@ -53,6 +57,7 @@ func (s *step) collectReport(ctx context.Context, wk wake, session apiclient.Ses
 	case apiclient.EntityFailed:
 		return s.complete(ctx, wk, &Report{State: queue.ReportFailed})
 	case apiclient.EntityReady:
+		s.did(fetchStep)
 		report, err := s.fetchReport(ctx, &wk, session.Report.Link)
 		if report != nil {
 			return s.complete(ctx, wk, report)
@@ -74,7 +79,6 @@ func (s *step) collectReport(ctx context.Context, wk wake, session apiclient.Ses
 
 // fetchDocument fetches the JSON result and stores it at once.
 func (s *step) fetchDocument(ctx context.Context, wk *wake, link string) error {
-	ready := s.clock.Now()
 	data, err := s.entities.Document(ctx, s.admitFetch(*wk), wk.ref(), link)
 	s.fetched(*wk, err)
 	if err != nil {
@@ -88,7 +92,7 @@ func (s *step) fetchDocument(ctx context.Context, wk *wake, link string) error {
 		wk.SpoiledDocument++
 		return err
 	}
-	doc.ReadyAt, doc.FetchedAt = ready, s.clock.Now()
+	doc.ReadyAt, doc.FetchedAt = wk.ReadyAt, s.clock.Now()
 	if doc.SHA256, err = s.keepEvidence(ctx, *wk, data); err != nil {
 		return err
 	}
@@ -133,7 +137,7 @@ func (s *step) fetchFailed(ctx context.Context, wk wake, err error) error {
 	if !fromAPI && !errors.Is(err, errDocument) {
 		return err // the store's trouble: the message comes again
 	}
-	s.log().Info("fetch without a result", zap.Error(err))
+	s.callErr = err
 	if fromAPI && kind == apiclient.Gone {
 		return s.expired(ctx, wk) // it was ready, and is no more
 	}
@@ -188,6 +192,10 @@ func (s *step) keepEvidence(ctx context.Context, wk wake, data []byte) (string, 
 		return "", fmt.Errorf("store evidence: %w", err)
 	}
 	s.counts.evidenceBytes.Add(int64(len(data)))
+	if !wk.Answered.IsZero() {
+		now := s.clock.Now()
+		s.metrics.lifeLeft.add(now, perishes.Sub(now))
+	}
 	return sha, nil
 }
 

@@ -148,6 +148,7 @@ func TestNothingTellsOfAPerson(t *testing.T) {
 		}
 	}
 	inWorld(t, amlsim.Config{ReadyAfter: amlsim.Fixed(20 * time.Second), Faults: faults}, func(w *world) {
+		w.trace()
 		jobs := people(60)
 		for i := range jobs {
 			jobs[i].FirstName, jobs[i].LastName = "Kari", "Kanarifugl"

@@ -137,17 +137,15 @@ func (s *step) call(ctx context.Context, rec Record, seq uint64, claimEnds time.
 		return s.created(ctx, rec, seq, id)
 	}
 	kind, _ := apiclient.KindOf(err)
-	log := s.log()
-	switch kind {
+	switch s.callErr = err; kind {
 	case apiclient.Refused:
 		status, message := whatWasSaid(err)
-		log.Info("session refused", zap.Error(err))
 		return s.end(ctx, rec, rec.fail(s.clock.Now(), queue.RequestRejected, status, message), seq)
 	case apiclient.NotSent, apiclient.Throttled, apiclient.Denied, apiclient.Misconfigured, apiclient.Unavailable:
 		return s.notCreated(ctx, rec, seq, err)
 	default:
 		s.counts.unknowns.Add(1)
-		log.Warn("outcome of a create call is unknown", zap.Error(err))
+		s.log().Warn("outcome of a create call is unknown", zap.Error(err))
 		return s.createAgain(ctx, rec, seq)
 	}
 }
@@ -156,6 +154,7 @@ func (s *step) call(ctx context.Context, rec Record, seq uint64, claimEnds time.
 // session belongs to nobody; it is written into the record it lost against.
 func (s *step) created(ctx context.Context, rec Record, seq uint64, id apiclient.SessionID) error {
 	s.counts.created.Add(1)
+	s.session = id
 	waiting := rec.startWaiting(s.clock.Now(), id)
 	newSeq, err := s.commit(ctx, rec, waiting, seq)
 	// While the store is away nobody else can take the job over: the id is kept
@@ -234,12 +233,10 @@ func (s *step) notCreated(ctx context.Context, rec Record, seq uint64, why error
 	}
 	if notLetOut(why) {
 		s.log().Debug("creation not let out, tried again later", zap.Error(why), zap.Time("at", at))
-	} else {
-		s.counts.notCreated.Add(1)
-		s.log().Info("session not created, tried again later", zap.Error(why), zap.Time("at", at))
 	}
 	queued := rec.queueAgain(now, at)
 	if !notLetOut(why) {
+		s.counts.notCreated.Add(1)
 		queued.NotCreated++
 	}
 	seq, err := s.commit(ctx, rec, queued, seq)

@@ -36,7 +36,7 @@
 //     repetition publishes from record and evidence; the event lands once.
 //   - A failed screening is a result of the job and is published as a failure;
 //     a failed call is an error and is tried again.
-//   - Nothing personal stands in a log, an error, a subject or a key.
+//   - Nothing personal stands in a log, an error, a metric, a span, a subject or a key.
 //
 // # The limits of the fleet
 //
@@ -63,4 +63,11 @@
 // where the end of a step becomes an acknowledgement or a delay. The repair
 // looks, slowly, for records that nothing will take any further, and parks a
 // wake-up for them.
+//
+// # What is told
+//
+// When a step is settled, observe makes three things of it: a count and a measure
+// ([Metrics]), one line in the log, and the end of its span. All three name it by what
+// it did (its kind) and how it ended (its outcome). What took longer than a step, like
+// the time in the queue, is measured when the record tells of it, at the commit.
 package worker

@@ -18,6 +18,7 @@ import (
 // and nothing repeats whom it was about.
 func TestHostileJobs(t *testing.T) {
 	inWorld(t, amlsim.Config{}, func(w *world) {
+		w.trace()
 		corpus := queuetest.HostileJobs()
 		good := people(len(corpus) / 4)
 		w.submit(good[0])

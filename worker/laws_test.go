@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"strings"
+
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"rescreen/queue"
 )
@@ -149,11 +152,17 @@ func countersOf(e queue.Event) Counters {
 	return Counters{SessionsCreated: f.SessionsCreated, Recreations: f.Recreations, Expiries: f.Expiries, PossibleDuplicate: f.PossibleDuplicate}
 }
 
-// checkPrivacy: law 9. The words stand in no log line.
+// checkPrivacy: law 9. The words stand in no log line, no metric and no span.
 func (w *world) checkPrivacy(words ...string) {
-	for _, word := range words {
-		if n := w.log.count(word); n > 0 {
-			w.t.Errorf("%d times in the log: %s", n, word)
+	places := map[string]string{"the log": w.log.String(), "the metrics": fmt.Sprint(w.gather())}
+	if w.spans != nil {
+		places["the spans"] = fmt.Sprint(tracetest.SpanStubsFromReadOnlySpans(w.spans.Ended()))
+	}
+	for place, text := range places {
+		for _, word := range words {
+			if n := strings.Count(text, word); n > 0 {
+				w.t.Errorf("%d times in %s: %s", n, place, word)
+			}
 		}
 	}
 }

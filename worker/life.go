@@ -58,6 +58,7 @@ type step struct {
 	// stop ends as soon as the worker stops; what may be long in coming, like
 	// a permit, is waited for under it.
 	stop context.Context
+	observation
 }
 
 func (w *Worker) newStep(stop context.Context, d *queue.Delivery) *step {
@@ -67,6 +68,8 @@ func (w *Worker) newStep(stop context.Context, d *queue.Delivery) *step {
 		deliveries: d.Delivered,
 		stop:       stop,
 		admitted:   func() {},
+
+		observation: observation{began: time.Now()},
 	}
 }
 
@@ -80,6 +83,8 @@ func (s *step) redelivered() bool { return s.deliveries > 1 }
 // intent to create at once; a record that exists turns that into a conflict,
 // and the record says what to do.
 func (s *step) intake(ctx context.Context, d *queue.Delivery) error {
+	s.ofJob = true
+	ctx = s.startSpan(ctx, d, traceOf(d))
 	batch, err := d.Batch()
 	if err != nil {
 		return fmt.Errorf("job message: %w", err)
@@ -90,7 +95,7 @@ func (s *step) intake(ctx context.Context, d *queue.Delivery) error {
 	if err != nil {
 		return s.invalid(ctx, d, job, err)
 	}
-	fresh := Record{Attempt: s.attempt, CustomerRef: job.CustomerRef, Query: &job, Traceparent: traceOf(d)}
+	fresh := Record{Attempt: s.attempt, CustomerRef: job.CustomerRef, Query: &job, Traceparent: traceOf(d), Stored: d.Stored}
 	if !s.redelivered() {
 		if err := s.create(ctx, fresh, 0); !errors.Is(err, errMoved) {
 			return err
@@ -99,8 +104,8 @@ func (s *step) intake(ctx context.Context, d *queue.Delivery) error {
 	return s.fromRecord(ctx, &fresh)
 }
 
-// traceOf is the trace that a job message is part of. Whatever else stands in
-// that header stays there: it would go into record and outcome.
+// traceOf is the trace context that a message brings. Whatever else stands in
+// that header stays there: it would go into record, outcome and span.
 func traceOf(d *queue.Delivery) string {
 	if trace := d.Header.Get("traceparent"); queue.ValidTraceparent(trace) {
 		return trace
@@ -111,12 +116,13 @@ func traceOf(d *queue.Delivery) string {
 // wakeup is the step of a wake-up that has come due. A session is polled
 // without reading its record; everything else begins with the record.
 func (s *step) wakeup(ctx context.Context, d *queue.Delivery) error {
+	wk := decodeWake(d.Data)
+	ctx = s.startSpan(ctx, d, wk.Trace)
 	key, attempt, err := store.DueKey(d.Subject)
 	if err != nil {
 		return fmt.Errorf("wake-up: %w", err)
 	}
 	s.key, s.attempt = key, attempt
-	wk := decodeWake(d.Data)
 	s.tries = wk.Poll
 	if s.redelivered() {
 		if ended, err := s.strike(ctx, nil); ended || err != nil {
@@ -342,15 +348,15 @@ func (s *step) load(ctx context.Context) (Record, uint64, error) {
 		return Record{}, 0, fmt.Errorf("load record: %w", err)
 	}
 	rec, err := decodeRecord(stored.Value)
+	s.state = rec.State
 	return rec, stored.Seq, err
 }
 
 // commit replaces the record from, stored at seq, by to. It goes on while the
 // worker is stopping: what it writes has happened.
 func (s *step) commit(ctx context.Context, from, to Record, seq uint64) (uint64, error) {
-	newAttempt := from.State == none && seq > 0       // over a failed earlier attempt
-	counted := from.State == Done && to.State == Done // a strike, or one taken back
-	if !allowed(from.State, to.State) && !newAttempt && !counted {
+	newAttempt := from.State == none && seq > 0 // over a failed earlier attempt
+	if !allowed(from.State, to.State) && !newAttempt && !counted(from, to) {
 		return 0, fmt.Errorf("%s to %s: %w", from.State, to.State, errIllegal)
 	}
 	value, err := json.Marshal(to)
@@ -367,21 +373,41 @@ func (s *step) commit(ctx context.Context, from, to Record, seq uint64) (uint64,
 	if err != nil {
 		return 0, fmt.Errorf("commit %s record: %w", to.State, err)
 	}
-	s.counts.commits.Add(1)
+	s.committed(from, to)
 	return next, nil
 }
 
+// committed notes a change of the record.
+func (s *step) committed(from, to Record) {
+	s.counts.commits.Add(1)
+	s.metrics.changed(s.clock.Now(), from, to)
+	s.recorded(to.State)
+	s.state = to.State
+	s.ended = s.ended || to.State.terminal() && !counted(from, to)
+	if to.State == Creating {
+		s.did(createStep)
+	}
+}
+
+// counted reports whether a change only counts a strike of a done job, or takes one
+// back.
+func counted(from, to Record) bool { return from.State == Done && to.State == Done }
+
 // park sets the job's next wake-up to the time at.
 func (s *step) park(ctx context.Context, wk wake, at time.Time) error {
+	if wk.Trace == "" {
+		wk.Trace = s.origin
+	}
 	value, err := wk.encode()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := lasting(ctx, storeTimeout)
 	defer cancel()
-	if err := s.wakes.Park(ctx, store.Wake{Key: s.key, Attempt: s.attempt, At: at, Value: value}); err != nil {
+	if err := s.wakes.Park(ctx, store.Wake{Key: s.key, Attempt: s.attempt, At: at, Value: value, Traceparent: s.traceparent()}); err != nil {
 		return fmt.Errorf("park wake-up: %w", err)
 	}
+	s.next = at
 	return nil
 }
 

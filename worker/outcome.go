@@ -28,33 +28,25 @@ func (s *step) publish(ctx context.Context, rec Record) error {
 		return fmt.Errorf("publish outcome: %w", err)
 	}
 	s.counts.ended(rec)
-	s.log().Info("job "+string(rec.State), outcomeFields(rec)...)
+	s.metrics.published(rec)
+	s.published = &rec
+	if !s.ended {
+		s.did(publishStep)
+	}
 	return nil
 }
 
 // publishEvent publishes the event of an ended record, with or without the
 // document.
 func (s *step) publishEvent(ctx context.Context, rec Record, out store.Outcome, whole bool) (err error) {
-	if out.Value, err = s.event(ctx, rec, whole); err != nil {
+	if out.Value, err = s.encode(ctx, rec, whole); err != nil {
 		return err
 	}
 	return s.outcomes.Publish(ctx, out)
 }
 
-// outcomeFields is what a log line may say about an outcome: no hit, no person.
-func outcomeFields(rec Record) []zap.Field {
-	fields := []zap.Field{zap.Int("polls", rec.Polls), zap.Int("sessions_created", rec.SessionsCreated)}
-	if rec.Failure != nil {
-		fields = append(fields, zap.String("reason", string(rec.Failure.Reason)))
-	}
-	if rec.Report != nil && rec.Report.State != queue.ReportNotOrdered {
-		fields = append(fields, zap.String("report", string(rec.Report.State)))
-	}
-	return fields
-}
-
-// event is the CloudEvent of an ended record, with the document if whole.
-func (s *step) event(ctx context.Context, rec Record, whole bool) ([]byte, error) {
+// encode is the CloudEvent of an ended record, with the document if whole.
+func (s *step) encode(ctx context.Context, rec Record, whole bool) ([]byte, error) {
 	meta := queue.EventMeta{
 		APIEnv:      s.cfg.APIEnv,
 		Batch:       queue.BatchID(s.key.Batch),

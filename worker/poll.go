@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"go.uber.org/zap"
-
 	"rescreen/apiclient"
 	"rescreen/queue"
 	"rescreen/store"
@@ -26,6 +24,8 @@ const (
 // poll asks the API once how far the session is, without reading the record,
 // and collects what is ready.
 func (s *step) poll(ctx context.Context, wk wake) error {
+	s.session = wk.Session
+	s.did(pollStep)
 	session, err := s.sessions.Session(ctx, s.admitPoll(wk), wk.ref())
 	s.told(Poll, wk.Unanswered > 0, err)
 	if err != nil {
@@ -51,10 +51,13 @@ func (s *step) pollFailed(ctx context.Context, wk wake, err error) error {
 		return s.heldBack(ctx, wk, err)
 	}
 	s.counts.polls.Add(1)
+	kind, _ := apiclient.KindOf(err)
+	if kind != apiclient.NotReady {
+		s.callErr = err
+	}
 	if !s.shutUntil.IsZero() {
 		return s.pollFrom(ctx, wk, s.shutUntil)
 	}
-	kind, _ := apiclient.KindOf(err)
 	switch kind {
 	case apiclient.Gone:
 		return s.gone(ctx, wk, err)
@@ -62,7 +65,6 @@ func (s *step) pollFailed(ctx context.Context, wk wake, err error) error {
 		wk.Answered, wk.Unanswered = s.clock.Now(), 0
 	default:
 		wk.Unanswered++
-		s.log().Info("poll without an answer", zap.Error(err))
 	}
 	wk.Poll++
 	return s.nextPoll(ctx, wk, retryAfter(err))

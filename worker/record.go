@@ -76,6 +76,9 @@ type Record struct {
 
 	CustomerRef string `json:"customer_ref,omitempty"`
 	Traceparent string `json:"traceparent,omitempty"`
+	// Stored is when the job stream took the job. It is kept until the first
+	// creation is begun.
+	Stored time.Time `json:"stored,omitzero"`
 	// Query travels with the record from creating on, so that the job message
 	// can be acknowledged and an expired session created anew. Done drops it,
 	// Failed keeps it until the record's time is up.
@@ -224,6 +227,7 @@ func (r Record) queueAgain(now, at time.Time) Record {
 // startCreating turns r into the record of a create call that starts at now.
 func (r Record) startCreating(now time.Time) Record {
 	r.State, r.Since, r.NotBefore, r.Strikes = Creating, now, time.Time{}, nil
+	r.Stored = time.Time{}
 	return r
 }
 

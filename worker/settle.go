@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"rescreen/queue"
 	"rescreen/store"
@@ -51,15 +52,14 @@ var (
 
 // An ending is what becomes of the message whose step has ended.
 type ending struct {
-	ack   bool          // else it is delivered again after delay
-	delay time.Duration // 0: at once, to another worker
+	outcome string        // what logs, metrics and spans call it
+	ack     bool          // else it is delivered again after delay
+	delay   time.Duration // 0: at once, to another worker
 	// orderly endings do not count against the message (law 10): the step is
 	// done, or was stopped by something known to pass, not by its own content.
 	orderly bool
-	level   zapLevel
+	level   zapcore.Level // of the step's line in the log
 }
-
-type zapLevel = func(*zap.Logger, string, ...zap.Field)
 
 // endingOf is the one switch from the error of a step to what happens to its
 // message. Failures of the screening never come here: they are published and
@@ -67,51 +67,49 @@ type zapLevel = func(*zap.Logger, string, ...zap.Field)
 func endingOf(err error) ending {
 	switch {
 	case err == nil:
-		return ending{ack: true, orderly: true, level: (*zap.Logger).Debug}
+		return ending{outcome: stepDone, ack: true, orderly: true}
 	case errors.Is(err, errStopping):
-		return ending{orderly: true, level: (*zap.Logger).Debug}
+		return ending{outcome: "stopped", orderly: true}
 	case errors.Is(err, errStale):
-		return ending{delay: staleDelay, orderly: true, level: (*zap.Logger).Info}
+		return ending{outcome: "stale", delay: staleDelay, orderly: true}
 	case errors.Is(err, errEarlier):
-		return ending{delay: earlierDelay, orderly: true, level: (*zap.Logger).Info}
+		return ending{outcome: "earlier", delay: earlierDelay, orderly: true}
 	case errors.Is(err, errSuspect):
-		return ending{delay: staleDelay, orderly: true, level: (*zap.Logger).Debug}
+		return ending{outcome: "suspect", delay: staleDelay, orderly: true}
 	case errors.Is(err, errUnknownState):
 		// A newer worker takes it; this one keeps its hands off.
-		return ending{delay: puzzleDelay, orderly: true, level: (*zap.Logger).Warn}
+		return ending{outcome: "newer_state", delay: puzzleDelay, orderly: true, level: zapcore.WarnLevel}
 	case isAny(err, errIllegal, store.ErrKey, store.ErrRefused, store.ErrCorrupt, queue.ErrTooLarge):
 		// It will not pass. It comes back, is counted, and ends the job.
-		return ending{delay: puzzleDelay, level: (*zap.Logger).Error}
+		return ending{outcome: "rejected", delay: puzzleDelay, level: zapcore.ErrorLevel}
 	case errors.Is(err, errMoved), errors.Is(err, store.ErrConflict):
 		// Contended more often than the step was willing to start again.
-		return ending{delay: staleDelay, orderly: true, level: (*zap.Logger).Info}
+		return ending{outcome: "conflict", delay: staleDelay, orderly: true}
 	default:
 		// The interfaces in ports.go promise: any other error is trouble that
 		// passes.
-		return ending{delay: troubleDelay, orderly: true, level: (*zap.Logger).Warn}
+		return ending{outcome: "trouble", delay: troubleDelay, orderly: true, level: zapcore.WarnLevel}
 	}
 }
 
 // settle ends the step of d: the only place where messages are acknowledged
-// or given back. An acknowledgement that gets lost costs a repetition, which
-// the record makes harmless.
+// or given back, and where it is told what steps did. An acknowledgement that gets
+// lost costs a repetition, which the record makes harmless.
 func (w *Worker) settle(ctx context.Context, s *step, d *queue.Delivery, err error) {
 	end := endingOf(err)
 	w.counts.settled(end)
 	if end.orderly && s.struck {
 		s.unstrike(ctx)
 	}
+	again := jitter(end.delay, s.key.String(), int(d.Delivered))
 	if end.ack {
 		if err := d.Ack(); err != nil {
 			s.log().Debug("acknowledgement lost", zap.Error(err))
 		}
-		return
-	}
-	end.level(s.log(), "step ended early", zap.Error(err), zap.Duration("again_in", end.delay))
-	delay := jitter(end.delay, s.key.String(), int(d.Delivered))
-	if err := d.Nak(delay); err != nil {
+	} else if err := d.Nak(again); err != nil {
 		s.log().Debug("message not given back, it comes again by itself", zap.Error(err))
 	}
+	w.observe(s, end, again, err)
 }
 
 // transient reports whether err is trouble that passes.

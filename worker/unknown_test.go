@@ -109,7 +109,7 @@ func TestUnknownQueryIsNotBought(t *testing.T) {
 
 func TestMembersAreThoseOfTheJSON(t *testing.T) {
 	b, err := json.Marshal(Record{
-		State: Failed, Attempt: 1, Since: time.Now(), NotBefore: time.Now(), CustomerRef: "C", Traceparent: "t", Query: &queue.Job{}, Session: "s", Country: "no",
+		State: Failed, Attempt: 1, Since: time.Now(), NotBefore: time.Now(), Stored: time.Now(), CustomerRef: "C", Traceparent: "t", Query: &queue.Job{}, Session: "s", Country: "no",
 		CreatedAt: time.Now(), NotCreated: 1, Polls: 1, Document: &Document{}, Report: &Report{}, Failure: &Failure{}, Strikes: &Strikes{},
 		Counters: Counters{SessionsCreated: 1, Recreations: 1, Expiries: 1, Expired: []apiclient.SessionID{"e"}, PossibleDuplicate: true, Orphans: []apiclient.SessionID{"o"}},
 	})

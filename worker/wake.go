@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rescreen/apiclient"
+	"rescreen/queue"
 )
 
 // wake is the content of a wake-up: everything a poll needs, so that a poll
@@ -19,6 +20,9 @@ type wake struct {
 	// Poll is how many polls there have been.
 	Poll      int       `json:"poll,omitempty"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
+	// ReadyAt is when a poll first found the session ready, whose document could
+	// not be fetched yet.
+	ReadyAt time.Time `json:"ready_at,omitzero"`
 	// Answered is the last time the API knew the session: the last successful
 	// poll, or the creation. A 404 long after it means "perished".
 	Answered time.Time `json:"answered,omitzero"`
@@ -33,13 +37,15 @@ type wake struct {
 	// Report says that the PDF is ordered, Document what is stored already.
 	Report   bool      `json:"report,omitempty"`
 	Document *Document `json:"document,omitempty"`
+	// Trace is the W3C trace context of the job; see trace.go.
+	Trace string `json:"trace,omitempty"`
 }
 
 // wakeFor is the wake-up that a waiting record implies, for its first poll or
 // when its wake-up was lost.
 func wakeFor(rec Record, seq uint64) wake {
 	if rec.State != Waiting {
-		return wake{Seq: seq}
+		return wake{Seq: seq, Trace: rec.Traceparent}
 	}
 	return wake{
 		Session:   rec.Session,
@@ -50,6 +56,7 @@ func wakeFor(rec Record, seq uint64) wake {
 		Answered:  rec.CreatedAt,
 		Report:    rec.Query != nil && rec.Query.Report,
 		Document:  rec.Document,
+		Trace:     rec.Traceparent,
 	}
 }
 
@@ -71,6 +78,9 @@ func decodeWake(data []byte) wake {
 	var w wake
 	if json.Unmarshal(data, &w) != nil {
 		return wake{}
+	}
+	if !queue.ValidTraceparent(w.Trace) {
+		w.Trace = ""
 	}
 	return w
 }

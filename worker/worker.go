@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"rescreen/queue"
@@ -139,6 +140,10 @@ type Deps struct {
 	Batches   Batches
 	// Health is told of what goes wrong; nil if nobody wants to know.
 	Health *Health
+	// Metrics is where the worker counts; nil if nobody collects it.
+	Metrics *Metrics
+	// Tracer makes a span of each step; nil for none.
+	Tracer trace.Tracer
 	Log    *zap.Logger
 }
 
@@ -160,7 +165,10 @@ type Worker struct {
 	batches   Batches
 	limiter   *limiter
 	health    *Health
+	metrics   *Metrics
+	tracer    trace.Tracer
 	logger    *zap.Logger
+	lines     *stepLog
 	counts    counts
 	slots     slots
 	creations atomic.Int64 // steps under way that may create a session
@@ -176,12 +184,15 @@ func New(cfg Config, d Deps) (*Worker, error) {
 	if d.Health == nil {
 		d.Health = NewHealth(d.Log, func(error) Diagnosis { return Diagnosis{} })
 	}
+	if d.Metrics == nil {
+		d.Metrics = NewMetrics()
+	}
 	w := &Worker{
 		cfg: cfg, plan: cfg.Plan,
 		ledger: d.Ledger, wakes: d.Wakes, outcomes: d.Outcomes, evidence: d.Evidence, registers: d.Registers, clock: d.Clock,
 		sessions: d.Sessions, entities: d.Entities,
 		due: d.Due, jobs: d.Jobs, batches: d.Batches,
-		health: d.Health, logger: d.Log,
+		health: d.Health, metrics: d.Metrics, tracer: d.Tracer, logger: d.Log, lines: newStepLog(d.Log),
 		slots:  newSlots(cfg.Slots),
 		flight: newFlight(),
 	}

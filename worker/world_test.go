@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -43,6 +45,9 @@ type world struct {
 	queueFault       atomic.Pointer[queuetest.Fault]
 	wrap             func(Deps) Deps             // what a worker is given instead, if set
 	launched         func(*launched)             // told of each worker, if set
+	metrics          *Metrics                    // of all workers
+	tracer           trace.Tracer                // of all workers, if any
+	spans            *tracetest.SpanRecorder     // what it has traced
 	script           *script                     // of what befalls the calls of workers, if any
 	events           map[queue.JobID]queue.Event // read so far
 }
@@ -57,7 +62,7 @@ func inWorld(t *testing.T, sim amlsim.Config, test func(w *world)) {
 }
 
 func newWorld(t *testing.T, sim amlsim.Config) *world {
-	w := &world{t: t, log: &logBuffer{}, events: make(map[queue.JobID]queue.Event), create: Budget{1000, 100}, requests: Budget{5000, 500}}
+	w := &world{t: t, metrics: NewMetrics(), log: &logBuffer{}, events: make(map[queue.JobID]queue.Event), create: Budget{1000, 100}, requests: Budget{5000, 500}}
 	w.sim = amlsim.New(sim)
 	fault := queuetest.WithFault(func(op, subject string) error {
 		if hook := w.queueFault.Load(); hook != nil {
@@ -74,7 +79,7 @@ func newWorld(t *testing.T, sim amlsim.Config) *world {
 			}
 			w.due.Publish(subject, wake.Value, header)
 		},
-		Due:   w.due.Has,
+		Due: w.due.Has,
 	})
 	t.Cleanup(w.store.Close)
 	w.jobs = queuetest.NewJobs(fault)
@@ -97,7 +102,7 @@ func (w *world) deps(id string) Deps {
 		Ledger: w.store.Ledger, Wakes: w.store.Wakes, Outcomes: w.store.Outcomes, Evidence: w.store.Evidence,
 		Registers: w.store.Registers, Signals: w.store.Signals, Clock: w.store.Clock,
 		Due: due, Jobs: w.jobs, Batches: &w.batches,
-		Log: w.logger(),
+		Metrics: w.metrics, Tracer: w.tracer, Log: w.logger(),
 	}
 }
 
@@ -143,6 +148,9 @@ func (w *world) launch(id string) *launched {
 		w.launched(l)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	if w.spans != nil { // the command has a span of its own
+		ctx = trace.ContextWithSpanContext(ctx, contextOf("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"))
+	}
 	l.cancel = cancel
 	go func() {
 		defer close(l.ended)

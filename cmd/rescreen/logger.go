@@ -15,8 +15,9 @@ type logSettings struct {
 	LogFormat string `group:"run" enum:"auto,json,console" default:"auto" placeholder:"json|console" help:"One JSON object a line, or columns for people. By itself: console on a terminal, else json."`
 }
 
-// logger builds the logger of a command. Nothing is sampled: a line that is
-// dropped is the one somebody looks for.
+// logger builds the logger of a command. It samples nothing: a line that is
+// dropped is the one somebody looks for. The worker thins floods of one kind of line
+// by itself, and says so.
 func (s logSettings) logger(w io.Writer) *zap.Logger {
 	level, err := zapcore.ParseLevel(s.LogLevel)
 	if err != nil { // only in a test that sets no level

@@ -22,6 +22,7 @@ func (st *station) registry(ready func() bool) *prometheus.Registry {
 		st.calls,
 		st.facts,
 		st.syncs,
+		st.metrics,
 	)
 	return r
 }
@@ -80,12 +81,8 @@ var counters = []statsCounter{
 	{total("polls", "Polls of sessions."), func(s worker.Stats) int64 { return s.Polls }},
 	{total("fetches", "Fetches of documents and reports."), func(s worker.Stats) int64 { return s.Fetches }},
 	{total("evidence_bytes", "Bytes of evidence stored."), func(s worker.Stats) int64 { return s.Evidence }},
-	{total("results", "Results published, repetitions included."), func(s worker.Stats) int64 { return s.Done }},
-	{total("failures", "Failures published, repetitions included."), func(s worker.Stats) int64 { return s.Failed }},
 	{total("commits", "Changes of records."), func(s worker.Stats) int64 { return s.Commits }},
 	{total("conflicts", "Changes of records that lost against another worker's."), func(s worker.Stats) int64 { return s.Conflicts }},
-	{total("steps_ended", "Steps whose message was acknowledged."), func(s worker.Stats) int64 { return s.Acked }},
-	{total("steps_returned", "Steps whose message was given back for later."), func(s worker.Stats) int64 { return s.Returned }},
 	{total("leases", "Leases of departure times from the fleet's limits."), func(s worker.Stats) int64 { return s.Leases }},
 	{total("lease_tries", "Writes tried for them."), func(s worker.Stats) int64 { return s.LeaseTries }},
 	{total("departures_missed", "Departure times that were missed, and asked for again."), func(s worker.Stats) int64 { return s.Late }},

@@ -36,6 +36,7 @@ type station struct {
 	batches *queue.Batches
 	due     *queue.Puller
 	health  *worker.Health
+	metrics *worker.Metrics
 	worker  *worker.Worker
 	calls   *callMetrics
 	facts   factsCollector
@@ -47,7 +48,10 @@ type station struct {
 // newStation puts a worker together, with faults between it and its
 // surroundings unless that is nil. It makes no call to the API.
 func newStation(ctx context.Context, now func() time.Time, link *natsLink, s workerSettings, log *zap.Logger, f faults) (*station, error) {
-	st := &station{now: now, link: link, log: log, health: worker.NewHealth(log, link.diagnose), calls: newCallMetrics()}
+	st := &station{
+		now: now, link: link, log: log,
+		health: worker.NewHealth(log, link.diagnose), metrics: worker.NewMetrics(), calls: newCallMetrics(),
+	}
 	link.denied.tell(st.health)
 	api, err := s.API.clientConfig(s.Lifecycle, log)
 	if err != nil {
@@ -104,7 +108,7 @@ func (st *station) deps() worker.Deps {
 		Registers: st.store.Registers, Signals: st.store.Signals, Clock: st.store.Clock,
 		Sessions: st.client, Entities: st.client,
 		Due: st.due, Jobs: st.jobs, Batches: queue.NewCaretaker(st.jobs, st.batches),
-		Health: st.health, Log: st.log,
+		Health: st.health, Metrics: st.metrics, Log: st.log,
 	}
 }
 
