@@ -56,7 +56,7 @@ func runPoisoned(ctx context.Context, place, url, issuer string) error {
 	if err != nil {
 		return err
 	}
-	st, err := newStation(ctx, time.Now, link, settings, log, nil)
+	st, err := newStation(ctx, time.Now, link, settings, nil, log, nil)
 	if err != nil {
 		return err
 	}

@@ -278,7 +278,7 @@ func (s *troubleSite) startWith(change func(*workerSettings)) {
 	settings, err := demoSettings(s.api.URL + amlsim.RealmPath)
 	must(s, err)
 	change(&settings)
-	s.station, err = newStation(s.Context(), time.Now, link, settings, log, nil)
+	s.station, err = newStation(s.Context(), time.Now, link, settings, nil, log, nil)
 	must(s, err)
 	for _, l := range s.station.loops {
 		l.every /= 50

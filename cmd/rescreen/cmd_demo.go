@@ -172,7 +172,7 @@ func newDemo(ctx context.Context, dir string, log *zap.Logger) (_ *demo, err err
 	if err != nil {
 		return nil, err
 	}
-	if d.station, err = newStation(ctx, time.Now, link, settings, log, nil); err != nil {
+	if d.station, err = newStation(ctx, time.Now, link, settings, nil, log, nil); err != nil {
 		return nil, err
 	}
 	d.desk, err = openBatchDesk(ctx, link.JS)

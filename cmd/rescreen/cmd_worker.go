@@ -33,7 +33,13 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer stop()
-	st, err := newStation(ctx, a.now, link, c.workerSettings, log, a.faults)
+	c.id = workerID()
+	spans, err := a.tracing(ctx, a.stderr, c.id, log)
+	if err != nil {
+		return err
+	}
+	defer spans.end(log)
+	st, err := newStation(ctx, a.now, link, c.workerSettings, spans.Tracer, log, a.faults)
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func quietStation(t *testing.T, url, user, password string) *station {
 	settings, err := demoSettings("http://127.0.0.1:1" + amlsim.RealmPath)
 	must(t, err)
 	settings.HTTPAddr = "127.0.0.1:0"
-	st, err := newStation(t.Context(), time.Now, link, settings, zap.NewNop(), nil)
+	st, err := newStation(t.Context(), time.Now, link, settings, nil, zap.NewNop(), nil)
 	must(t, err)
 	return st
 }

@@ -32,7 +32,7 @@ func describedMetrics(t *testing.T) ([]metric, []promlint.Problem) {
 	settings, err := demoSettings("http://127.0.0.1:1" + amlsim.RealmPath)
 	must(t, err)
 	settings.HTTPAddr = "127.0.0.1:0"
-	st, err := newStation(t.Context(), time.Now, link, settings, zap.NewNop(), nil)
+	st, err := newStation(t.Context(), time.Now, link, settings, nil, zap.NewNop(), nil)
 	must(t, err)
 	st.loops[0].turn(t.Context())
 	registry := st.registry(func() bool { return true })

@@ -204,7 +204,7 @@ func (s *roleServer) worker(issuer string) (stop func()) {
 	must(s.T, err)
 	settings, err := demoSettings(issuer)
 	must(s.T, err)
-	st, err := newStation(s.Context(), time.Now, link, settings, log, nil)
+	st, err := newStation(s.Context(), time.Now, link, settings, nil, log, nil)
 	must(s.T, err)
 	config := settings.workerConfig(int(link.Conn.MaxPayload()))
 	config.RepairEvery, config.RepairAge, config.Plan.First = time.Second, time.Second, 200*time.Millisecond

@@ -141,7 +141,7 @@ func scriptDaemon(ts *testscript.TestScript, _ bool, args []string) {
 // itself.
 func scriptEnv(ts *testscript.TestScript) []string {
 	var out []string
-	for _, key := range []string{"PATH", "HOME", "NATS_URL", "WORK", "TMPDIR", "GOCOVERDIR"} {
+	for _, key := range []string{"PATH", "HOME", "NATS_URL", "WORK", "TMPDIR", "GOCOVERDIR", "OTEL_TRACES_EXPORTER"} {
 		if v := ts.Getenv(key); v != "" {
 			out = append(out, key+"="+v)
 		}

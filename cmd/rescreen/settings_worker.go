@@ -83,6 +83,8 @@ const maxPollFactor = 100.0
 
 // workerSettings are all settings of the worker.
 type workerSettings struct {
+	id string // of the worker, if it has one already
+
 	NATS      natsSettings      `embed:""`
 	API       apiSettings       `embed:""`
 	Budgets   budgetSettings    `embed:""`

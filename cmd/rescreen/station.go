@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nuid"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"rescreen/apiclient"
@@ -42,14 +44,15 @@ type station struct {
 	facts   factsCollector
 	loops   []*factsLoop // that read the facts; none if nobody asks for metrics
 	syncs   *syncCollector
+	tracer  trace.Tracer
 	log     *zap.Logger
 }
 
 // newStation puts a worker together, with faults between it and its
-// surroundings unless that is nil. It makes no call to the API.
-func newStation(ctx context.Context, now func() time.Time, link *natsLink, s workerSettings, log *zap.Logger, f faults) (*station, error) {
+// surroundings unless that is nil. Without a tracer it traces nothing. It makes no call to the API.
+func newStation(ctx context.Context, now func() time.Time, link *natsLink, s workerSettings, tracer trace.Tracer, log *zap.Logger, f faults) (*station, error) {
 	st := &station{
-		now: now, link: link, log: log,
+		now: now, link: link, tracer: tracer, log: log,
 		health: worker.NewHealth(log, link.diagnose), metrics: worker.NewMetrics(), calls: newCallMetrics(),
 	}
 	link.denied.tell(st.health)
@@ -108,7 +111,7 @@ func (st *station) deps() worker.Deps {
 		Registers: st.store.Registers, Signals: st.store.Signals, Clock: st.store.Clock,
 		Sessions: st.client, Entities: st.client,
 		Due: st.due, Jobs: st.jobs, Batches: queue.NewCaretaker(st.jobs, st.batches),
-		Health: st.health, Metrics: st.metrics, Log: st.log,
+		Health: st.health, Metrics: st.metrics, Tracer: st.tracer, Log: st.log,
 	}
 }
 
@@ -190,7 +193,7 @@ func (st *station) report(ctx context.Context) {
 // message in bytes.
 func (s workerSettings) workerConfig(maxPayload int) worker.Config {
 	c := worker.DefaultConfig()
-	c.APIEnv, c.ID = string(s.API.APIEnv), workerID()
+	c.APIEnv, c.ID = string(s.API.APIEnv), cmp.Or(s.id, workerID())
 	c.Slots, c.MaxOpen = s.Lifecycle.Slots, s.Budgets.MaxOpen
 	c.Create = worker.Budget{Rate: s.Budgets.CreateRate.PerSecond(), Burst: s.Budgets.CreateBurst}
 	c.Requests = worker.Budget{Rate: s.Budgets.RequestRate.PerSecond(), Burst: s.Budgets.RequestBurst}
