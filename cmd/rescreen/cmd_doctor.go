@@ -56,7 +56,7 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 		found = append(found, live.examine(ctx, found)...)
 	}
 	if err := ctx.Err(); err != nil {
-		return withCode(exitUnknown, fmt.Errorf("interrupted: %w", context.Cause(ctx)))
+		return withCode(exitUnknown, fmt.Errorf("interrupted: %v", context.Cause(ctx)))
 	}
 	if err := c.print(a, found); err != nil {
 		return withCode(exitUnknown, err)

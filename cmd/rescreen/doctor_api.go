@@ -38,7 +38,9 @@ func (d *doctor) examineAPI(ctx context.Context) []finding {
 	if found := d.settings.API.problems(true); len(found) > 0 {
 		return notTried(a.probes(), "the settings of the API are wrong, see configuration")
 	}
-	if err := a.open(d.settings.Lifecycle); err != nil {
+	l := d.settings.Lifecycle
+	l.PostTimeout, l.GetTimeout = min(l.PostTimeout, apiTime), min(l.GetTimeout, apiTime)
+	if err := a.open(l); err != nil {
 		return notTried(a.probes(), err.Error())
 	}
 	defer a.client.Close()
@@ -60,7 +62,6 @@ func (a *apiDoctor) probes() []probe {
 
 // open makes the client that a worker would make, with a recorder in it.
 func (a *apiDoctor) open(l lifecycleSettings) error {
-	l.PostTimeout, l.GetTimeout = min(l.PostTimeout, apiTime), min(l.GetTimeout, apiTime)
 	config, err := a.settings.API.clientConfig(l, a.log)
 	if err != nil {
 		return err

@@ -96,6 +96,11 @@ func (m *monitorDoctor) health(context.Context) finding {
 	}
 	var found []finding
 	for _, s := range m.servers {
+		if s.err == nil {
+			if err := checkServerVersion(s.facts.Version); err != nil {
+				found = append(found, failure("Update that server too: after a change of leader it decides for the others.", "%s: %v", s.name(), err))
+			}
+		}
 		if s.unwell != nil && s.err == nil {
 			found = append(found, failure("Read the log of that server. After an error of its disk it has to be restarted.", "%s says that it is not well: %v", s.name(), s.unwell))
 		} else if s.unwell != nil {

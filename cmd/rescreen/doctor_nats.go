@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"rescreen/queue"
-	"rescreen/store"
 )
 
 // natsDoctor looks at NATS over one connection.
@@ -23,6 +22,7 @@ type natsDoctor struct {
 
 	mu      sync.Mutex
 	denials []string // what the server did not allow
+	waiting []asked  // for answers
 
 	streams   map[string]streamSeen
 	consumers map[string]consumerSeen
@@ -111,11 +111,7 @@ func (n *natsDoctor) connect(ctx context.Context) (connection, version finding) 
 	}
 	n.link.Conn.SetErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
 		n.link.denied.note(nc, err)
-		if errors.Is(err, nats.ErrPermissionViolation) {
-			n.mu.Lock()
-			n.denials = append(n.denials, err.Error())
-			n.mu.Unlock()
-		}
+		n.note(err)
 	})
 	server := n.link.Conn.ConnectedServerName()
 	if cluster := n.link.Conn.ConnectedClusterName(); cluster != "" {
@@ -134,6 +130,8 @@ func (n *natsDoctor) survey(ctx context.Context) {
 	for _, want := range wantedStreams(1) {
 		all.Go(func() {
 			seen := streamSeen{before: n.now()}
+			ctx, cancel := n.asking(ctx, want.Name)
+			defer cancel()
 			stream, err := n.link.JS.Stream(ctx, want.Name)
 			if seen.after = n.now(); err == nil {
 				seen.info = stream.CachedInfo()
@@ -147,6 +145,8 @@ func (n *natsDoctor) survey(ctx context.Context) {
 	for _, want := range wantedConsumers() {
 		all.Go(func() {
 			var seen consumerSeen
+			ctx, cancel := n.asking(ctx, want.config.Durable)
+			defer cancel()
 			consumer, err := n.link.JS.Consumer(ctx, want.stream, want.config.Durable)
 			if seen.err = err; err == nil {
 				seen.info = consumer.CachedInfo()
@@ -179,13 +179,50 @@ func (n *natsDoctor) trouble(what string, err error) finding {
 	}
 }
 
+// asking bounds a request that names something, and ends it as soon as the server says that
+// it is not allowed: there will be no answer.
+func (n *natsDoctor) asking(ctx context.Context, name string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.waiting = append(n.waiting, asked{name, cancel})
+	return ctx, cancel
+}
+
+// asked is a request under way, or one that has ended.
+type asked struct {
+	name string
+	end  context.CancelFunc
+}
+
+// note takes in an error of the connection.
+func (n *natsDoctor) note(err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.denials = append(n.denials, err.Error())
+	for _, a := range n.waiting {
+		if about(err.Error(), a.name) {
+			a.end()
+		}
+	}
+}
+
+// about reports whether a denial is about a subject that names something, or about answers,
+// and so about everything.
+func about(denial, name string) bool {
+	return strings.Contains(denial, "."+name+`"`) || strings.Contains(denial, "."+name+".") || strings.Contains(denial, `Violation for Subscription to "_INBOX`)
+}
+
 // denied is what the server said about a request that names something.
 func (n *natsDoctor) denied(what string) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	name := what[strings.LastIndexByte(what, ' ')+1:]
 	for _, text := range n.denials {
-		name := what[strings.LastIndexByte(what, ' ')+1:]
-		if strings.Contains(text, "."+name+`"`) || strings.Contains(text, "."+name+".") || strings.Contains(text, "Violation for Subscription to \"_INBOX") {
+		if about(text, name) {
 			return strings.TrimPrefix(text, "nats: ")
 		}
 	}
@@ -256,22 +293,27 @@ func tripText(d time.Duration) string {
 	return fmt.Sprintf("%d ms", d.Milliseconds())
 }
 
+// accountName is what the request for the account is known by.
+const accountName = "API.INFO"
+
 // jetStream asks for the account. Streams that answer prove as much.
 func (n *natsDoctor) jetStream(ctx context.Context) finding {
-	err := checkJetStream(ctx, n.link.JS)
-	if err == nil {
-		return fine("enabled for our account")
-	}
 	for _, s := range n.streams {
 		if s.err == nil {
 			return fine("enabled: streams answer")
 		}
 	}
+	ctx, cancel := n.asking(ctx, accountName)
+	defer cancel()
+	err := checkJetStream(ctx, n.link.JS)
+	if err == nil {
+		return fine("enabled for our account")
+	}
 	var exit *exitError
 	if errors.As(err, &exit) {
 		return failure(exit.hint, "%v", err)
 	}
-	if n.denied("API.INFO") != "" {
+	if n.denied(accountName) != "" {
 		return notKnown("this user may not ask for the account, and no stream answers")
 	}
 	return failure("Ask the server's operator whether JetStream runs and has a leader: nats server report jetstream", "%v", err)
@@ -300,11 +342,11 @@ func harmless(field string) bool {
 
 // drift compares the settings of what exists with what they should be.
 func (n *natsDoctor) drift(ctx context.Context) finding {
+	if n.blind() {
+		return notKnown("not tried: this user may not look at all streams, see streams")
+	}
 	plan, err := makePlan(ctx, n.link.JS, setupOptions{})
 	if err != nil {
-		if f := n.allThere(ctx); f.Status != statusOK {
-			return notKnown("not tried: see streams")
-		}
 		return n.trouble("a stream", err)
 	}
 	var found []finding
@@ -381,9 +423,20 @@ func replicaFindings(name string, info *jetstream.StreamInfo) []finding {
 	return found
 }
 
-// opened opens the store; those who need it look elsewhere for why it cannot be.
-func (n *natsDoctor) opened(ctx context.Context) (*store.Store, error) {
-	return store.Open(ctx, n.link.JS, n.now)
+// blind reports whether something could not be looked at, for another reason than that
+// it does not exist.
+func (n *natsDoctor) blind() bool {
+	for _, s := range n.streams {
+		if s.err != nil && !isNotFound(s.err) {
+			return true
+		}
+	}
+	for _, c := range n.consumers {
+		if c.err != nil && !isNotFound(c.err) {
+			return true
+		}
+	}
+	return false
 }
 
 // jobs is the state of the stream of jobs.

@@ -120,7 +120,7 @@ func (l *liveSession) judgeSessionPath() finding {
 
 // literalText shows a status as it was sent, if it looks like one.
 func literalText(s string) string {
-	if regexp.MustCompile(`^[A-Za-z][A-Za-z_ -]{0,40}$`).MatchString(s) {
+	if regexp.MustCompile(`^[A-Za-z]+(_[A-Za-z]+)*$`).MatchString(s) {
 		return s
 	}
 	return "(something else)"
@@ -221,28 +221,26 @@ func (l *liveSession) judgeLinks() finding {
 	if len(l.infos) == 0 {
 		return notKnown("not seen: see live-session-path")
 	}
-	kinds := map[string]string{}
-	for name, e := range map[string]apiclient.Entity{"document": l.last().Document, "report": l.last().Report} {
-		if e.Link != "" {
-			kinds[name] = l.linkKind(e.Link)
-		}
-	}
-	if len(kinds) == 0 {
+	document, report := l.linkKind(l.last().Document.Link), l.linkKind(l.last().Report.Link)
+	if document == "" && report == "" {
 		return warning("The paths of the profile are used instead, see live-document-path and live-report-path. The link to the report is documented, so look under which name it comes: "+editProfile("session.link_keys"), "no links in the session")
 	}
-	for name, kind := range kinds {
-		if host, foreign := strings.CutPrefix(kind, "to "); foreign {
-			return failure(editProfile("links.allowed_origins")+" Only if BankID says that it is theirs.", "the link of the %s leads %s, and is not followed", name, "to "+host)
+	for _, kind := range []string{document, report} {
+		if strings.HasPrefix(kind, "to ") {
+			return failure(editProfile("links.allowed_origins")+" Only if BankID says that it is theirs.", "a link leads %s, and is not followed", kind)
 		}
 	}
-	if kinds["document"] == "" {
-		return fine("held: the report's link is %s; the document has none", kinds["report"])
+	if document == "" {
+		return fine("held: the report's link is %s; the document has none", report)
 	}
-	return fine("held: the document's link is %s", kinds["document"])
+	return fine("held: the document's link is %s", document)
 }
 
-// linkKind says how a link is written, or "to HOST" if it leads elsewhere.
+// linkKind says how a link is written, or "to HOST" if it leads elsewhere; "" without one.
 func (l *liveSession) linkKind(link string) string {
+	if link == "" {
+		return ""
+	}
 	u, err := url.Parse(link)
 	base, baseErr := url.Parse(l.api.login.Base)
 	switch {

@@ -53,6 +53,8 @@ func (n *natsDoctor) streamSpace(context.Context) finding {
 
 // accountSpace compares what our account holds with what it may.
 func (n *natsDoctor) accountSpace(ctx context.Context) finding {
+	ctx, cancel := n.asking(ctx, accountName)
+	defer cancel()
 	account, err := n.link.JS.AccountInfo(ctx)
 	if err != nil {
 		return notKnown("this user may not ask, or nobody answers: see jetstream")

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,6 +31,8 @@ func TestDoctorLeavesNoTrace(t *testing.T) {
 	site.publish("$KV.screening_batches.doctor", "{}")
 	site.park("doctor")
 	site.limits(func(l *worker.Limits) {})
+	awaitPending(t, site.js, queue.JobsStream, queue.JobsConsumer(queue.DefaultBatch).Durable)
+	awaitPending(t, site.js, store.WakesStream, store.DueConsumerName)
 	before := traceOf(t, site.js)
 	for _, role := range []string{"worker", "submitter", "consumer", "operator", "setup"} {
 		if f := named(t, site.look("--role", role), "permissions"); f.Status != statusOK {
@@ -40,6 +44,23 @@ func TestDoctorLeavesNoTrace(t *testing.T) {
 	}
 	if n := sim.Stats().Sessions; n > 0 {
 		t.Errorf("%d sessions were created", n)
+	}
+}
+
+// awaitPending waits until a consumer has noticed its message, which is some moments after
+// the stream has acknowledged it.
+func awaitPending(t *testing.T, js jetstream.JetStream, stream, consumer string) {
+	t.Helper()
+	for deadline := time.Now().Add(longEnough); ; {
+		c, err := js.Consumer(t.Context(), stream, consumer)
+		must(t, err)
+		if c.CachedInfo().NumPending == 1 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s has %d pending", consumer, c.CachedInfo().NumPending)
+		}
+		<-time.After(10 * time.Millisecond) // the server offers nothing to wait on
 	}
 }
 
@@ -90,6 +111,31 @@ func TestDoctorOfACluster(t *testing.T) {
 	_, err = setup(t.Context(), js, setupOptions{Replicas: 1})
 	must(t, err)
 	if f := named(t, site.look(), "replicas"); f.Status != statusWarn || f.Do == "" {
+		t.Errorf("%+v", f)
+	}
+}
+
+// Who may ask for little is not told that all is broken: what he may not see is
+// unknown, and why. Nothing is waited for that will not come.
+func TestDoctorOfSomebodyWhoMayAskLittle(t *testing.T) {
+	t.Parallel()
+	site := newDoctorSite(t, &server.Options{}, amlsim.Config{})
+	site.as(&server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.SCREENING_JOBS", "screening.jobs.*"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_rescreen.submitter.>"}},
+	})
+	began := time.Now()
+	found := site.look("--role", "submitter")
+	if took := time.Since(began); took > probeTime-time.Second {
+		t.Logf("took %v", took) // a busy machine is no reason to fail
+	}
+	for name, s := range statuses(found) {
+		f := named(t, found, name)
+		if (s == statusFail) != (name == "permissions") {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	if f := named(t, found, "streams"); f.Status != statusUnknown || !strings.Contains(f.Found, `this user may not ask: permissions violation: Permissions Violation for Publish to "$JS.API.STREAM.INFO.`) {
 		t.Errorf("%+v", f)
 	}
 }

@@ -62,6 +62,8 @@ func (n *natsDoctor) readLimits(ctx context.Context, env apiEnv) (l worker.Limit
 	if err != nil {
 		return l, false, err
 	}
+	ctx, cancel := n.asking(ctx, store.LimitsStream)
+	defer cancel()
 	stream, err := n.link.JS.Stream(ctx, store.LimitsStream)
 	if err != nil {
 		return l, false, err
@@ -131,6 +133,8 @@ func (n *natsDoctor) dueWakeups(ctx context.Context) finding {
 	if waiting == 0 {
 		return idle
 	}
+	ctx, cancel := n.asking(ctx, store.WakesStream)
+	defer cancel()
 	stream, err := n.link.JS.Stream(ctx, store.WakesStream)
 	if err != nil {
 		return n.trouble("stream "+store.WakesStream, err)
@@ -182,10 +186,15 @@ const deadSample = 200
 
 // deadWakeups looks for wake-ups that the server will never deliver.
 func (n *natsDoctor) deadWakeups(ctx context.Context) finding {
-	s, err := n.opened(ctx)
+	if n.blind() {
+		return notKnown("not tried: see streams")
+	}
+	s, err := store.Open(ctx, n.link.JS, n.now)
 	if err != nil {
 		return notKnown("not tried: see streams and stream-settings")
 	}
+	ctx, cancel := n.asking(ctx, store.WakesStream)
+	defer cancel()
 	looked, dead := 0, 0
 	for after := uint64(0); looked < deadSample; looked++ {
 		wake, err := s.Wakes.Next(ctx, after)
