@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -186,6 +187,9 @@ func (n *natsDoctor) asking(ctx context.Context, name string) (context.Context, 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.waiting = append(n.waiting, asked{name, cancel})
+	if slices.ContainsFunc(n.denials, func(denial string) bool { return about(denial, name) }) {
+		cancel()
+	}
 	return ctx, cancel
 }
 

@@ -172,7 +172,7 @@ func apiSubjectFor(js jetstream.JetStream, subject string) string {
 }
 
 // roleInbox is the prefix of answers that every user of the role may listen to.
-func roleInbox(r roleName) string { return "_INBOX_rescreen." + string(r) + "." + nuid.Next() }
+func roleInbox(r roleName) string { return inboxOf(string(r)) + "." + nuid.Next() }
 
 // firstFew lists some and counts the rest.
 func firstFew(all []string, n int) string {

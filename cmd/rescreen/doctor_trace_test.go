@@ -139,3 +139,33 @@ func TestDoctorOfSomebodyWhoMayAskLittle(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// With the permissions that setup prints each role may do what it does, and the
+// doctor finds nothing broken: what a role may not see is unknown to it, no more.
+func TestDoctorOfEachRole(t *testing.T) {
+	t.Parallel()
+	all, err := roles()
+	must(t, err)
+	s := newRoleServer(t, all, "")
+	_, err = setup(t.Context(), s.admin, setupOptions{})
+	must(t, err)
+	site := newDoctorSite(t, &server.Options{}, amlsim.Config{})
+	for _, r := range all {
+		site.args = []string{"--server", s.nats.ClientURL(), "--user", r.name, "--password", r.name, "--role", r.name}
+		found := site.look()
+		if f := named(t, found, "permissions"); f.Status != statusOK {
+			t.Errorf("%s: %+v", r.name, f)
+		}
+		for name, status := range statuses(found) {
+			if status == statusFail {
+				t.Errorf("%s: %+v", r.name, named(t, found, name))
+			}
+			if status == statusUnknown && (r.name == "worker" || r.name == "operator") {
+				t.Logf("%s does not see %s: %s", r.name, name, named(t, found, name).Found)
+			}
+		}
+		if other := named(t, site.look("--role", map[bool]string{true: "setup", false: "worker"}[r.name == "worker"]), "permissions"); other.Status != statusFail && other.Status != statusUnknown {
+			t.Errorf("a %s may do what somebody else does: %+v", r.name, other)
+		}
+	}
+}
