@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
+	"go.yaml.in/yaml/v3"
 
 	"rescreen/store"
 )
@@ -161,6 +163,45 @@ func TestExampleOfNATS(t *testing.T) {
 	must(t, os.Unsetenv("WORKER_NKEY"))
 	if _, err := server.ProcessConfigFile(c.configuration(0)); err == nil {
 		t.Error("a server starts without the key of a user")
+	}
+}
+
+// The values say of the chart what the configuration says of servers.
+func TestValuesOfTheNATSChart(t *testing.T) {
+	text, err := os.ReadFile(natsDeploy + "values.yaml")
+	must(t, err)
+	var values struct {
+		Config struct {
+			Cluster   struct{ Replicas int }
+			JetStream struct {
+				Merge map[string]string
+			} `yaml:"jetstream"`
+			Merge struct {
+				Accounts map[string]struct{ Users []map[string]string }
+			}
+		}
+		Container struct {
+			Image struct{ Tag string }
+			Env   map[string]any
+		}
+		PodTemplate struct {
+			TopologySpreadConstraints map[string]any `yaml:"topologySpreadConstraints"`
+		} `yaml:"podTemplate"`
+	}
+	must(t, yaml.Unmarshal(text, &values))
+	if c := values.Config; c.Cluster.Replicas != 3 || c.JetStream.Merge["sync_interval"] != "always" || values.PodTemplate.TopologySpreadConstraints["topology.kubernetes.io/zone"] == nil {
+		t.Errorf("%+v", values)
+	}
+	version, _, _ := strings.Cut(values.Container.Image.Tag, "-")
+	must(t, checkServerVersion(version))
+	all, err := roles()
+	must(t, err)
+	for _, r := range all {
+		variable := strings.ToUpper(r.name) + "_NKEY"
+		user := map[string]string{"nkey": "<< $" + variable + " >>", "permissions": "<< $" + r.variable() + " >>"}
+		if !slices.ContainsFunc(values.Config.Merge.Accounts["SCREENING"].Users, func(u map[string]string) bool { return maps.Equal(u, user) }) || values.Container.Env[variable] == nil {
+			t.Errorf("no %s", r.name)
+		}
 	}
 }
 

@@ -112,7 +112,7 @@ func (s *roleServer) work() {
 func (s *roleServer) command(role string, args ...string) string {
 	s.Helper()
 	args = append(args, "--server", s.nats.ClientURL(), "--user", role, "--password", role)
-	ctx, cancel := context.WithTimeout(s.Context(), longEnough)
+	ctx, cancel := context.WithTimeout(s.Context(), 2*longEnough)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	err := run(ctx, time.Now, args, nil, strings.NewReader(""), &stdout, &stderr)
@@ -323,6 +323,8 @@ func (s *roleServer) read() {
 	evidence := s.evidence(js)
 	objects, err := js.ObjectStore(s.Context(), store.EvidenceBucket)
 	must(s.T, err)
+	ctx, cancel := context.WithTimeout(s.Context(), longEnough) // the object store's own patience is 5 s
+	defer cancel()
 	n, large := 0, 0
 	for m := range batch.Messages() {
 		n++
@@ -337,7 +339,7 @@ func (s *roleServer) read() {
 				continue
 			}
 			large++
-			object, err := objects.Get(s.Context(), e.SHA256)
+			object, err := objects.Get(ctx, e.SHA256)
 			must(s.T, err)
 			same, err := io.ReadAll(object)
 			if err != nil || !bytes.Equal(same, data) {
