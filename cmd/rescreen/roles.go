@@ -53,7 +53,7 @@ func roles() ([]role, error) {
 		{
 			name: "operator", does: "looks at everything and changes limits; cannot read results, evidence or records",
 			commands: []string{"limits show", "limits set", "batch list", "batch status", "batch watch", "setup dry-run"},
-			publish:  slices.Concat([]string{accountSubject}, queue.WatchSubjects(), operate, consumerSubjects()),
+			publish:  slices.Concat([]string{accountSubject}, queue.WatchSubjects(), operate, lookSubjects()),
 		},
 		{
 			name: "setup", does: "makes and changes streams and consumers; deletes none",
@@ -75,9 +75,10 @@ func countSubjects() []string {
 	return []string{apiSubject + "STREAM.INFO." + store.ResultsStream, apiSubject + "STREAM.INFO." + store.RecordsStream}
 }
 
-// consumerSubjects are those of whoever looks at all consumers.
-func consumerSubjects() []string {
-	var subjects []string
+// lookSubjects are those of whoever looks at all consumers, and at wake-ups for dead
+// ones. They name nobody; while a report is awaited they hold whether there were hits.
+func lookSubjects() []string {
+	subjects := []string{apiSubject + "STREAM.MSG.GET." + store.WakesStream}
 	for _, s := range wantedStreams(1) {
 		subjects = append(subjects, apiSubject+"CONSUMER.LIST."+s.Name, apiSubject+"CONSUMER.INFO."+s.Name+".*")
 	}

@@ -71,6 +71,26 @@ func TestRolesDoTheirWork(t *testing.T) {
 	}
 }
 
+// Who looks after the fleet can use doctor, and finds out everything.
+func TestRolesOfTheDoctor(t *testing.T) {
+	t.Parallel()
+	all, err := roles()
+	must(t, err)
+	s := newRoleServer(t, all, "")
+	s.command("setup", "setup")
+	issuer := s.api()
+	for _, role := range []string{"worker", "operator"} {
+		out, _, err := runIn(t, nil, "doctor", "--role", role, "--api-env", "local", "--api-issuer", issuer,
+			"--server", s.nats.ClientURL(), "--user", role, "--password", role)
+		if code := exitCode(err); code != exitWarning { // a single server
+			t.Errorf("%s: exit code %d\n%s", role, code, out)
+		}
+	}
+	for _, violation := range s.log.denied() {
+		t.Errorf("not allowed: %s", violation)
+	}
+}
+
 // beyondTheTest is allowed, and not used by the work of this test.
 var beyondTheTest = []string{
 	userInfoSubject,                                         // whoever wants to know what he may do
@@ -204,6 +224,7 @@ func (s *roleServer) worker(issuer string) (stop func()) {
 	must(s.T, err)
 	settings, err := demoSettings(issuer)
 	must(s.T, err)
+	settings.BatchMetrics = true
 	st, err := newStation(s.Context(), time.Now, link, settings, nil, log, nil)
 	must(s.T, err)
 	config := settings.workerConfig(int(link.Conn.MaxPayload()))
@@ -290,9 +311,15 @@ func (s *roleServer) operate() {
 			s.Errorf("consumers of %s: %v", want.Name, err)
 		}
 	}
+	wakes, err := nc.Stream(s.Context(), store.WakesStream)
+	must(s.T, err)
+	if _, err := wakes.GetMsg(s.Context(), 1); !errors.Is(err, jetstream.ErrMsgNotFound) {
+		s.Errorf("the first wake-up: %v", err)
+	}
 }
 
-// count is what a worker does for the metrics of batches.
+// count counts as a worker does for the metrics of batches, which its loop may not
+// have come to.
 func (s *roleServer) count() {
 	s.Helper()
 	js := s.link("worker")
