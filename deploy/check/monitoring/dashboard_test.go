@@ -63,6 +63,7 @@ func loadBoard(t *testing.T) board {
 func TestDashboardIsGrafanas(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	raw := []byte(read(t, boardFile))
+	//lint:ignore SA1019 files and sidecars take version 1, in every Grafana
 	var d dashboard.Dashboard
 	if err := d.UnmarshalJSONStrict(raw); err != nil && err.Error() != "" { // no errors are an empty list of them
 		t.Error(err)
@@ -72,6 +73,7 @@ func TestDashboardIsGrafanas(t *testing.T) {
 	}
 	// The test can fail.
 	wrong := strings.Replace(string(raw), `"wideLayout"`, `"widelayout"`, 1)
+	//lint:ignore SA1019 the same
 	if err := new(dashboard.Dashboard).UnmarshalJSONStrict([]byte(wrong)); err == nil || err.Error() == "" {
 		t.Error("a wrong option is not noticed")
 	}

@@ -102,36 +102,30 @@ func (f *fleet) calm(until time.Duration, expected ...string) {
 	}
 }
 
-// fires waits until the alert does, and returns how long after since that is.
-func (f *fleet) fires(alert string, since time.Time, patience time.Duration) time.Duration {
+// until waits until each of the alerts fires, or none does, and returns how long
+// after since that was.
+func (f *fleet) until(alerts []string, fires bool, since time.Time, patience time.Duration) []time.Duration {
 	f.Helper()
-	return f.until(alert, true, since, patience)
-}
-
-// clears waits until none of the alerts fires.
-func (f *fleet) clears(alert string, since time.Time, patience time.Duration) time.Duration {
-	f.Helper()
-	return f.until(alert, false, since, patience)
-}
-
-func (f *fleet) until(alert string, fires bool, since time.Time, patience time.Duration) time.Duration {
-	f.Helper()
-	for {
+	after := make([]time.Duration, len(alerts))
+	for missing := len(alerts); missing > 0; time.Sleep(time.Second) {
 		firing, err := f.prom.firing(f.name)
 		if err != nil {
 			f.Fatal(err)
 		}
-		if firing[alert] == fires {
-			return time.Since(since).Round(time.Second)
+		for i, alert := range alerts {
+			if after[i] == 0 && firing[alert] == fires {
+				after[i] = max(1, time.Since(since).Round(time.Second))
+				missing--
+			}
 		}
-		if time.Since(since) > patience {
+		if missing > 0 && time.Since(since) > patience {
 			for name, w := range f.workers {
 				f.Logf("worker %s of %s\n%s", name, f.name, tail(w.String()))
 			}
-			f.Fatalf("%s: firing is %v after %s", alert, !fires, patience)
+			f.Fatalf("%q: not all have become firing=%v: %v after %s", alerts, fires, after, patience)
 		}
-		time.Sleep(time.Second)
 	}
+	return after
 }
 
 func tail(text string) string {

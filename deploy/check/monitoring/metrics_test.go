@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -61,7 +62,7 @@ func TestMetricsExist(t *testing.T) {
 		}
 		for label := range asked[name] {
 			switch label {
-			case labels.MetricName, "namespace", "job": // given by Prometheus
+			case model.MetricNameLabel, "namespace", "job": // given by Prometheus
 				continue
 			}
 			if there && !has[label] {
@@ -139,7 +140,7 @@ func parseMetrics(text string) map[string]map[string]bool {
 		if err != nil {
 			continue
 		}
-		name := base(series.Get(labels.MetricName))
+		name := base(series.Get(model.MetricNameLabel))
 		if has[name] == nil {
 			has[name] = map[string]bool{}
 		}

@@ -31,21 +31,17 @@ type report struct {
 	all []firing
 }
 
-// watch waits until the alert fires because of a fault that began, calls end, which
-// ends it, and waits until it clears. end returns when the fault ended.
+// watch waits until the alerts fire because of a fault that began, calls end, which
+// ends it and says when, and waits until they clear.
 func (r *report) watch(f *fleet, began time.Time, fault string, end func() time.Time, alerts ...string) {
 	f.Helper()
-	fired := make([]time.Duration, len(alerts))
+	fired := f.until(alerts, true, began, 12*time.Minute)
+	cleared := f.until(alerts, false, end(), 14*time.Minute)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i, alert := range alerts {
-		fired[i] = f.fires(alert, began, 12*time.Minute)
-	}
-	ended := end()
-	for i, alert := range alerts {
-		cleared := f.clears(alert, ended, 14*time.Minute)
-		r.mu.Lock()
-		r.all = append(r.all, firing{alert, fault, fired[i], cleared})
-		r.mu.Unlock()
-		f.Logf("%s: fired after %s, cleared after %s", alert, fired[i], cleared)
+		r.all = append(r.all, firing{alert, fault, fired[i], cleared[i]})
+		f.Logf("%s: fired after %s, cleared after %s", alert, fired[i], cleared[i])
 	}
 }
 
@@ -108,9 +104,7 @@ func quiet(t *testing.T, p *prom, _ *report) {
 	f.calm(10 * time.Minute)
 }
 
-// at is a time of a fleet's API as its script of faults gives it.
-func at(d time.Duration) string { return d.String() }
-
+// ended returns what waits for the end of a fault in the API's script.
 func (f *fleet) ended(after time.Duration) func() time.Time {
 	return func() time.Time {
 		time.Sleep(time.Until(f.began.Add(after)))
@@ -120,14 +114,14 @@ func (f *fleet) ended(after time.Duration) func() time.Time {
 
 func gateClosed(t *testing.T, p *prom, r *report) {
 	const end = calm + 3*time.Minute
-	f := newFleet(t, p, "gate", fmt.Sprintf(`{faults: [{call: any, when: {from: %s, until: %s}, do: {kind: status, status: 429, retry_after: 15s}}]}`, at(calm), at(end)))
+	f := newFleet(t, p, "gate", fmt.Sprintf(`{faults: [{call: any, when: {from: %s, until: %s}, do: {kind: status, status: 429, retry_after: 15s}}]}`, calm, end))
 	f.embedded()
 	f.calm(calm)
 	r.watch(f, f.began.Add(calm), "the API answers every call with 429", f.ended(end), "RescreenGateClosedLong ticket")
 }
 
 func unknownOutcomes(t *testing.T, p *prom, r *report) {
-	f := newFleet(t, p, "unknown", fmt.Sprintf(`{faults: [{call: create, when: {from: %s, times: 2}, do: {kind: lose-answer}}]}`, at(calm)))
+	f := newFleet(t, p, "unknown", fmt.Sprintf(`{faults: [{call: create, when: {from: %s, times: 2}, do: {kind: lose-answer}}]}`, calm))
 	f.embedded()
 	f.calm(calm)
 	r.watch(f, f.began.Add(calm), "the connection breaks after two creations", time.Now, "RescreenUnknownOutcomes ticket")
@@ -135,7 +129,7 @@ func unknownOutcomes(t *testing.T, p *prom, r *report) {
 
 func stalled(t *testing.T, p *prom, r *report) {
 	const end = calm + 6*time.Minute
-	f := newFleet(t, p, "stalled", fmt.Sprintf(`{faults: [{call: session, when: {from: %s, until: %s}, do: {kind: literal, literal: IN_PROGRESS}}]}`, at(calm), at(end)))
+	f := newFleet(t, p, "stalled", fmt.Sprintf(`{faults: [{call: session, when: {from: %s, until: %s}, do: {kind: literal, literal: IN_PROGRESS}}]}`, calm, end))
 	f.embedded()
 	f.calm(calm)
 	r.watch(f, f.began.Add(calm), "no session becomes ready", f.ended(end), "RescreenBatchStalled ticket")
@@ -145,7 +139,7 @@ func denied(t *testing.T, p *prom, r *report) {
 	const end = calm + 150*time.Second
 	f := newFleet(t, p, "denied", fmt.Sprintf(`{faults: [
 		{call: session, when: {from: %[1]s, times: 1}, do: {kind: revoke-token}},
-		{call: token, when: {from: %[1]s, until: %[2]s}, do: {kind: status, status: 401}}]}`, at(calm), at(end)))
+		{call: token, when: {from: %[1]s, until: %[2]s}, do: {kind: status, status: 401}}]}`, calm, end))
 	f.embedded()
 	f.worker("b")
 	f.calm(calm)

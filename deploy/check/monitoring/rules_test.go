@@ -193,7 +193,7 @@ func (r *rule) eval(ctx context.Context, engine *promql.Engine, m memory, now ti
 	}
 	seen := map[string]bool{}
 	for _, s := range vector {
-		b := labels.NewBuilder(s.Metric).Del(labels.MetricName)
+		b := labels.NewBuilder(s.Metric).Del(model.MetricNameLabel)
 		for name, value := range r.Labels {
 			b.Set(name, value)
 		}
