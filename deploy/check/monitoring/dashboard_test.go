@@ -143,7 +143,7 @@ func TestDashboardQueries(t *testing.T) {
 				continue
 			}
 			for _, name := range []string{"namespace", "job"} {
-				if !slices.ContainsFunc(s.LabelMatchers, func(m *matcher) bool { return m.Name == name }) {
+				if !slices.Contains(s.labels, name) {
 					t.Errorf("%s: %s is asked for of every %s", q.panel, s.Name, name)
 				}
 			}
@@ -152,7 +152,7 @@ func TestDashboardQueries(t *testing.T) {
 }
 
 // A boardQuery is a query of a panel.
-type boardQuery struct{ panel, text string }
+type boardQuery struct{ panel, text, legend string }
 
 // boardQueries are all queries of the board.
 func boardQueries(t *testing.T) []boardQuery {
@@ -160,7 +160,7 @@ func boardQueries(t *testing.T) []boardQuery {
 	var all []boardQuery
 	for _, p := range loadBoard(t).Panels {
 		for _, q := range p.Targets {
-			all = append(all, boardQuery{p.Title, q.Expr})
+			all = append(all, boardQuery{p.Title, q.Expr, q.LegendFormat})
 		}
 	}
 	return all
@@ -171,13 +171,30 @@ func (q boardQuery) expr(job string) string {
 	return strings.NewReplacer("$namespace", ".*", "$job", job, "$__rate_interval", "1m").Replace(q.text)
 }
 
-// selectors are what an expression takes its series from.
-func selectors(expr parser.Expr) []*parser.VectorSelector {
-	var found []*parser.VectorSelector
-	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
-		if s, ok := node.(*parser.VectorSelector); ok {
-			found = append(found, s)
+// A selector is what an expression takes series from, and the labels that they
+// are chosen by or grouped by.
+type selector struct {
+	*parser.VectorSelector
+	labels []string
+}
+
+func selectors(expr parser.Expr) []selector {
+	var found []selector
+	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
+		s, ok := node.(*parser.VectorSelector)
+		if !ok {
+			return nil
 		}
+		one := selector{VectorSelector: s}
+		for _, m := range s.LabelMatchers {
+			one.labels = append(one.labels, m.Name)
+		}
+		for _, above := range path {
+			if by, ok := above.(*parser.AggregateExpr); ok && !by.Without {
+				one.labels = append(one.labels, by.Grouping...)
+			}
+		}
+		found = append(found, one)
 		return nil
 	})
 	return found

@@ -18,8 +18,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-type matcher = labels.Matcher
-
 // absent are metrics that a healthy worker with an embedded server does not have:
 // nothing is wrong, nothing is limited.
 var absent = []string{
@@ -31,7 +29,8 @@ var absent = []string{
 // dashboard ask for, with the labels that they ask for.
 func TestMetricsExist(t *testing.T) {
 	asked := map[string]map[string]bool{} // metric to labels
-	add := func(expr, where string) {
+	add := func(expr, where string) []string {
+		var known []string
 		parsed, err := promQL.ParseExpr(expr)
 		if err != nil {
 			t.Fatalf("%s: %v", where, err)
@@ -43,16 +42,23 @@ func TestMetricsExist(t *testing.T) {
 			if asked[base(s.Name)] == nil {
 				asked[base(s.Name)] = map[string]bool{}
 			}
-			for _, m := range s.LabelMatchers {
-				asked[base(s.Name)][m.Name] = true
+			for _, name := range s.labels {
+				asked[base(s.Name)][name] = true
 			}
+			known = append(known, s.labels...)
 		}
+		return known
 	}
 	for _, r := range loadRules(t) {
 		add(r.Expr, r.Alert)
 	}
 	for _, q := range boardQueries(t) {
-		add(q.expr("rescreen"), q.panel)
+		known := add(q.expr("rescreen"), q.panel)
+		for _, m := range regexp.MustCompile(`{{(\w+)}}`).FindAllStringSubmatch(q.legend, -1) {
+			if m[1] != "instance" && !slices.Contains(known, m[1]) {
+				t.Errorf("%s: the legend shows %s, which the query does not keep", q.panel, m[1])
+			}
+		}
 	}
 	told := scrapeWorkers(t)
 	for _, name := range slices.Sorted(maps.Keys(asked)) {
@@ -62,7 +68,7 @@ func TestMetricsExist(t *testing.T) {
 		}
 		for label := range asked[name] {
 			switch label {
-			case model.MetricNameLabel, "namespace", "job": // given by Prometheus
+			case model.MetricNameLabel, "namespace", "job", "instance": // given by Prometheus
 				continue
 			}
 			if there && !has[label] {

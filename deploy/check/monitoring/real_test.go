@@ -236,7 +236,7 @@ func watchData(t *testing.T, p *prom) *dataWatch {
 			t.Fatal(err)
 		}
 		for _, s := range selectors(expr) {
-			bare := *s
+			bare := *s.VectorSelector
 			bare.OriginalOffset, bare.Offset = 0, 0
 			w.missing[fmt.Sprintf("alert %s, %s", r.Alert, bare.String())] = bare.String()
 		}
