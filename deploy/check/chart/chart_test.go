@@ -181,7 +181,7 @@ func TestSetupHook(t *testing.T) {
 		t.Errorf("delete policy %q", got)
 	}
 	env, err := environment(nil, job.Spec.Template.Spec.Containers[0])
-	if err != nil || env["NATS_NKEY"] != "/etc/rescreen/nats/setup.nk" || env["NATS_CREDS"] != "" || env["NATS_INBOX_PREFIX"] != "_INBOX_setup" {
+	if err != nil || env["NATS_NKEY"] != "/etc/rescreen/nats/setup.nk" || env["NATS_CREDS"] != "" || env["NATS_INBOX_PREFIX"] != "_INBOX_rescreen.setup" {
 		t.Errorf("environment %v, %v", env, err)
 	}
 	if rule := job.Spec.PodFailurePolicy.Rules[0]; *rule.OnExitCodes.ContainerName != job.Spec.Template.Spec.Containers[0].Name ||
