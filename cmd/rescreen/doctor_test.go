@@ -37,7 +37,7 @@ type broken struct {
 }
 
 // Every check is made to fail by breaking the thing it checks. What each then says stands
-// in testdata/golden/doctor.txt, to be read as somebody reads it at three in the morning.
+// in testdata/doctor.txt, to be read as somebody reads it at three in the morning.
 func TestDoctorNoticesWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	cases := brokens()
@@ -65,7 +65,7 @@ func TestDoctorNoticesWhatIsBroken(t *testing.T) {
 			})
 		}
 	})
-	golden := "../../testdata/golden/doctor.txt"
+	golden := "../../testdata/doctor.txt"
 	text := strings.Join(said, "\n")
 	if *update {
 		must(t, os.WriteFile(golden, []byte(text), 0o644))
