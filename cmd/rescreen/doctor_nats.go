@@ -272,10 +272,10 @@ func (n *natsDoctor) oneServer(address string) finding {
 // than that come when the time has passed.
 const slowTrip = 50 * time.Millisecond
 
-// roundTrip measures how long the server takes to answer; the best of three counts.
+// roundTrip measures how long the server takes to answer; the best of five counts.
 func (n *natsDoctor) roundTrip(ctx context.Context) finding {
 	best := time.Duration(0)
-	for range 3 {
+	for range 5 {
 		began := time.Now()
 		if err := n.link.Conn.FlushWithContext(ctx); err != nil {
 			return failure("See whether the server is overloaded or the network between is.", "no answer to a ping: %v", err)
