@@ -408,6 +408,13 @@ func (n *natsDoctor) replicas(context.Context) finding {
 	return together(found, fine("all %d streams have their copies, up to date", known))
 }
 
+// A copy that writes arrive at is behind by some operations at any moment. Followers
+// hear of their leader every second.
+const (
+	lagging = 1000 // operations
+	unheard = 10 * time.Second
+)
+
 func replicaFindings(name string, info *jetstream.StreamInfo) []finding {
 	if info.Cluster == nil || info.Config.Replicas < 2 {
 		return nil
@@ -420,7 +427,7 @@ func replicaFindings(name string, info *jetstream.StreamInfo) []finding {
 		switch {
 		case r.Offline:
 			found = append(found, warning("Bring that NATS server back: until then one more that stops may stop everything.", "stream %s: server %s is offline", name, r.Name))
-		case !r.Current:
+		case !r.Current && (r.Lag >= lagging || r.Active >= unheard):
 			found = append(found, warning("Wait until it has caught up; if it does not, look at that server's log and disk.", "stream %s: server %s is %d operations behind", name, r.Name, r.Lag))
 		}
 	}
