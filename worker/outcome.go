@@ -30,6 +30,7 @@ func (s *step) publish(ctx context.Context, rec Record) error {
 	s.counts.ended(rec)
 	s.metrics.published(rec)
 	s.published = &rec
+	s.outcomePublished()
 	if !s.ended {
 		s.did(publishStep)
 	}

@@ -110,6 +110,13 @@ func (s *step) recorded(state State) {
 	}
 }
 
+// outcomePublished adds that the outcome is known now to the span.
+func (s *step) outcomePublished() {
+	if s.span != nil {
+		s.span.AddEvent("publish")
+	}
+}
+
 // endSpan ends the span of a step that is settled.
 func (s *step) endSpan(kind stepKind, e ending) {
 	if s.span == nil {
