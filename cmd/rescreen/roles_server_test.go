@@ -85,6 +85,9 @@ var (
 )
 
 func (l *roleLog) Tracef(format string, v ...any) {
+	if strings.Contains(format, "PAYLOAD") {
+		return
+	}
 	if m := tracedLine.FindStringSubmatch(fmt.Sprintf(format, v...)); m != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()

@@ -56,6 +56,9 @@ func TestRolesDoTheirWork(t *testing.T) {
 			})
 		}
 	})
+	if t.Failed() {
+		return // what was not done used nothing
+	}
 	for _, r := range all {
 		p := r.permissions()
 		for verb, list := range map[string][]string{"PUB": p.Publish.Allow, "SUB": p.Subscribe.Allow} {
@@ -121,7 +124,7 @@ func (s *roleServer) work() {
 	s.command("consumer", "batch", "export", "roles", "--to", dir)
 	files, err := filepath.Glob(filepath.Join(dir, evidenceDir, "*.pdf"))
 	must(s.T, err)
-	if len(files) != rolePeople/2 {
+	if len(files) != 1 {
 		s.Errorf("%d reports exported", len(files))
 	}
 	s.mend()
@@ -173,14 +176,14 @@ func (s *roleServer) setupAgain() {
 	}
 }
 
-// rolePeople are in the portfolio; half of them with a report.
+// rolePeople are in the portfolio, the first with a report.
 const rolePeople = 4
 
 func rolePortfolio() string {
 	var b strings.Builder
 	b.WriteString("customer_ref,first_name,last_name,date_of_birth,report\n")
 	for i := range rolePeople {
-		fmt.Fprintf(&b, "R-%03d,Kari,Nordmann%03d,1970-01-01,%t\n", i, i, i%2 == 0)
+		fmt.Fprintf(&b, "R-%03d,Kari,Nordmann%03d,1970-01-01,%t\n", i, i, i == 0)
 	}
 	return b.String()
 }
@@ -342,7 +345,7 @@ func (s *roleServer) read() {
 	s.Helper()
 	js := s.link("consumer")
 	results, err := js.CreateOrUpdateConsumer(s.Context(), store.ResultsStream, jetstream.ConsumerConfig{
-		Durable: "risk", FilterSubject: "screening.result.>", AckPolicy: jetstream.AckExplicitPolicy,
+		Durable: "risk", FilterSubject: "screening.result.roles.>", AckPolicy: jetstream.AckExplicitPolicy,
 	})
 	must(s.T, err)
 	batch, err := results.Fetch(rolePeople, jetstream.FetchMaxWait(longEnough))
@@ -353,12 +356,14 @@ func (s *roleServer) read() {
 	ctx, cancel := context.WithTimeout(s.Context(), longEnough) // the object store's own patience is 5 s
 	defer cancel()
 	n, large := 0, 0
+	var reports []queue.Report
 	for m := range batch.Messages() {
 		n++
 		event, err := queue.DecodeEvent(m.Data())
 		must(s.T, err)
 		result, err := event.Result()
 		must(s.T, err)
+		reports = append(reports, result.Report)
 		for _, e := range result.Evidence {
 			data, err := evidence.Get(s.Context(), e.SHA256)
 			must(s.T, err)
@@ -376,7 +381,7 @@ func (s *roleServer) read() {
 		must(s.T, m.DoubleAck(s.Context()))
 	}
 	if n != rolePeople || large == 0 {
-		s.Errorf("%d results, %d pieces of large evidence: %v", n, large, batch.Error())
+		s.Errorf("%d results, %d pieces of large evidence: %v; reports %+v", n, large, batch.Error(), reports)
 	}
 	_, err = results.Info(s.Context())
 	must(s.T, err)
