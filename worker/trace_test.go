@@ -152,7 +152,7 @@ func TestTraceOfOneJob(t *testing.T) {
 				if fmt.Sprint(last.said) != fmt.Sprint(want) {
 					t.Errorf("the last span says %v\nwant %v", last.said, want)
 				}
-				if got := eventsOf(last); got != "call poll, call fetch, commit done" {
+				if got := eventsOf(last); got != "call poll, call fetch, commit done, publish" {
 					t.Errorf("in the last span: %s", got)
 				}
 				if n := len(linesOf(w, "trace_id", last.SpanContext().TraceID().String())); n != 1 {
@@ -166,7 +166,11 @@ func TestTraceOfOneJob(t *testing.T) {
 func eventsOf(s seenSpan) string {
 	var events []string
 	for _, e := range s.Events() {
-		events = append(events, e.Name+" "+e.Attributes[0].Value.String())
+		what := e.Name
+		for _, a := range e.Attributes[:min(1, len(e.Attributes))] {
+			what += " " + a.Value.String()
+		}
+		events = append(events, what)
 	}
 	return strings.Join(events, ", ")
 }
