@@ -84,7 +84,7 @@ var counters = []statsCounter{
 	{total("commits", "Changes of records."), func(s worker.Stats) int64 { return s.Commits }},
 	{total("conflicts", "Changes of records that lost against another worker's."), func(s worker.Stats) int64 { return s.Conflicts }},
 	{total("leases", "Leases of departure times from the fleet's limits."), func(s worker.Stats) int64 { return s.Leases }},
-	{total("lease_tries", "Writes tried for them."), func(s worker.Stats) int64 { return s.LeaseTries }},
+	{total("lease_tries", "Writes tried for leases of departure times."), func(s worker.Stats) int64 { return s.LeaseTries }},
 	{total("departures_missed", "Departure times that were missed, and asked for again."), func(s worker.Stats) int64 { return s.Late }},
 }
 
