@@ -107,7 +107,8 @@ func BenchmarkPublish(b *testing.B) {
 				var n atomic.Int64
 				each(b, writers, func() error {
 					k := store.Key{Batch: "b", Job: fmt.Sprint(n.Add(1))}
-					return s.Outcomes.Publish(b.Context(), store.Outcome{Key: k, Attempt: 1, Value: value})
+					_, err := s.Outcomes.Publish(b.Context(), store.Outcome{Key: k, Attempt: 1, Value: value})
+					return err
 				})
 			})
 		})

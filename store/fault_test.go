@@ -89,8 +89,8 @@ func TestUnacknowledgedWrites(t *testing.T) {
 				t.Errorf("register: sequence %d, error %v; want 1", seq, err)
 			}
 			thief.arm(2)
-			if err := s.Outcomes.Publish(ctx, store.Outcome{Key: k, Attempt: 1, Value: []byte("{}")}); err != nil {
-				t.Errorf("publish: %v", err)
+			if first, err := s.Outcomes.Publish(ctx, store.Outcome{Key: k, Attempt: 1, Value: []byte("{}")}); err != nil || !first {
+				t.Errorf("publish: first %v, %v", first, err)
 			}
 			thief.arm(2)
 			if err := s.Wakes.Park(ctx, store.Wake{Key: k, Attempt: 1, At: s.Clock.Now().Add(time.Hour)}); err != nil {

@@ -79,7 +79,7 @@ func TestOutcomeHeaders(t *testing.T) {
 	s := setup(t, js, 1)
 	k := store.Key{Batch: "b", Job: "j"}
 	trace := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	if err := s.Outcomes.Publish(t.Context(), store.Outcome{Key: k, Attempt: 1, Traceparent: trace}); err != nil {
+	if _, err := s.Outcomes.Publish(t.Context(), store.Outcome{Key: k, Attempt: 1, Traceparent: trace}); err != nil {
 		t.Fatal(err)
 	}
 	results, err := js.Stream(t.Context(), store.ResultsStream)

@@ -29,8 +29,9 @@ type Outcomes struct {
 }
 
 // Publish publishes an outcome, once: if there already is one of the same
-// attempt and kind, that one stays and Publish returns nil. Any number of
-// repetitions, by any number of workers, leaves one message.
+// attempt and kind, that one stays, first is false and there is no error. Any number
+// of repetitions, by any number of workers, leaves one message, and one of them
+// is the first.
 //
 // It is the stream that remembers what was published, for [ResultsAge]. There is
 // no Nats-Msg-Id: its window ends after minutes, outlives a purge, and would
@@ -38,10 +39,10 @@ type Outcomes struct {
 //
 // Errors are [ErrKey] and [ErrRefused] (nothing was published), else the outcome of the call
 // is unknown and it should be made again.
-func (o *Outcomes) Publish(ctx context.Context, out Outcome) error {
+func (o *Outcomes) Publish(ctx context.Context, out Outcome) (first bool, err error) {
 	subject, err := OutcomeSubject(out.Key, out.Attempt, out.Failed)
 	if err != nil {
-		return err
+		return false, err
 	}
 	header := nats.Header{"content-type": {OutcomeContentType}}
 	if out.Traceparent != "" {
@@ -49,9 +50,9 @@ func (o *Outcomes) Publish(ctx context.Context, out Outcome) error {
 	}
 	_, err = o.line.commit(ctx, change{subject: subject, value: out.Value, header: header})
 	if err != nil && !errors.Is(err, ErrConflict) { // a conflict: one is there
-		return fmt.Errorf("publish outcome %s.%d: %w", out.Key, out.Attempt, err)
+		return false, fmt.Errorf("publish outcome %s.%d: %w", out.Key, out.Attempt, err)
 	}
-	return nil
+	return err == nil, nil
 }
 
 // Exists reports whether the outcome was published. False is a hint: publish

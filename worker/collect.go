@@ -33,6 +33,7 @@ func (s *step) collect(ctx context.Context, wk wake, session apiclient.Session) 
 			return s.giveUp(ctx, wk, queue.SessionFailed, 0, "the JSON result ended as "+literal(session.Document.Status))
 		case apiclient.EntityReady:
 			s.did(fetchStep)
+			s.noteLife(wk)
 			if wk.ReadyAt.IsZero() {
 				wk.ReadyAt = s.clock.Now()
 			}
@@ -58,6 +59,7 @@ func (s *step) collectReport(ctx context.Context, wk wake, session apiclient.Ses
 		return s.complete(ctx, wk, &Report{State: queue.ReportFailed})
 	case apiclient.EntityReady:
 		s.did(fetchStep)
+		s.noteLife(wk)
 		report, err := s.fetchReport(ctx, &wk, session.Report.Link)
 		if report != nil {
 			return s.complete(ctx, wk, report)
@@ -135,7 +137,7 @@ func (s *step) fetchFailed(ctx context.Context, wk wake, err error) error {
 	}
 	kind, fromAPI := apiclient.KindOf(err)
 	if !fromAPI && !errors.Is(err, errDocument) {
-		return err // the store's trouble: the message comes again
+		return err // the store's trouble: the message comes again, as if for the first time
 	}
 	s.callErr = err
 	if fromAPI && kind == apiclient.Gone {
@@ -192,11 +194,15 @@ func (s *step) keepEvidence(ctx context.Context, wk wake, data []byte) (string, 
 		return "", fmt.Errorf("store evidence: %w", err)
 	}
 	s.counts.evidenceBytes.Add(int64(len(data)))
-	if !wk.Answered.IsZero() {
-		now := s.clock.Now()
-		s.metrics.lifeLeft.add(now, perishes.Sub(now))
-	}
+	s.noteLife(wk)
 	return sha, nil
+}
+
+// noteLife measures how long what is ready can be fetched yet.
+func (s *step) noteLife(wk wake) {
+	if !wk.Answered.IsZero() {
+		s.metrics.lifeLeft.add(time.Now(), wk.Answered.Add(s.cfg.ResultLifetime).Sub(s.clock.Now()))
+	}
 }
 
 func (s *step) putEvidence(ctx context.Context, data []byte) (string, error) {

@@ -136,8 +136,10 @@ func (s *step) call(ctx context.Context, rec Record, seq uint64, claimEnds time.
 	if err == nil {
 		return s.created(ctx, rec, seq, id)
 	}
-	kind, _ := apiclient.KindOf(err)
-	switch s.callErr = err; kind {
+	if !notLetOut(err) && !errors.Is(err, errStopping) {
+		s.callErr = err
+	}
+	switch kind, _ := apiclient.KindOf(err); kind {
 	case apiclient.Refused:
 		status, message := whatWasSaid(err)
 		return s.end(ctx, rec, rec.fail(s.clock.Now(), queue.RequestRejected, status, message), seq)

@@ -38,7 +38,8 @@ type dispatcher struct {
 	steps   context.Context // of the steps: outlives the loops by the grace
 	stop    context.Context // ends as soon as the worker stops
 	running sync.WaitGroup
-	watched int // batches looked at for what dead workers have left
+	watched int       // batches looked at for what dead workers have left
+	asked   time.Time // for permits for new jobs, while there are none; zero: not at present
 	lobby   *lobby
 }
 
@@ -80,7 +81,7 @@ func (d *dispatcher) dueTurn(ctx context.Context, known int) (pending int, err e
 	d.lobby.leave(n - len(got))
 	d.slots.release(collecting, slots-len(got))
 	for _, msg := range got {
-		d.start(msg, collecting, nil)
+		d.start(msg, collecting, nil, 0)
 	}
 	if len(got) == 0 {
 		return 0, err
@@ -132,14 +133,20 @@ func (d *dispatcher) jobsRush(ctx context.Context, backlog *backlog) error {
 	if d.slots.take(turn, starting) != nil {
 		return errBusy
 	}
+	if d.asked.IsZero() {
+		d.asked = time.Now()
+	}
 	permits, err := d.limiter.reserve(turn, fresh, min(backlog.pending(), 1+d.slots.free(starting)))
 	if err != nil {
 		d.slots.release(starting, 1)
 		if turn.Err() != nil {
-			return errBusy
+			return errBusy // asked for again in the next turn
 		}
+		d.asked = time.Time{}
 		return err
 	}
+	waited := time.Since(d.asked)
+	d.asked = time.Time{}
 	n := 1 + d.slots.more(starting, len(permits)-1)
 	d.limiter.giveBack(permits[n:]...)
 	permits = permits[:n]
@@ -152,7 +159,7 @@ func (d *dispatcher) jobsRush(ctx context.Context, backlog *backlog) error {
 	for _, share := range backlog.allot(n) {
 		got, err := d.jobs.Pull(ctx, share.batch, share.n)
 		for _, msg := range got {
-			d.start(msg, starting, &permits[0])
+			d.start(msg, starting, &permits[0], waited)
 			permits = permits[1:]
 			d.creations.Add(-1) // the step counts now
 		}
@@ -179,18 +186,18 @@ func (d *dispatcher) jobsWatch(ctx context.Context, batch queue.BatchID) error {
 			d.slots.release(starting, 1)
 			return err
 		}
-		d.start(got[0], starting, nil)
+		d.start(got[0], starting, nil, 0)
 	}
 	return nil
 }
 
-// start runs the step of one message, with a slot and perhaps a permit, in a
-// goroutine that Run waits for.
-func (d *dispatcher) start(msg *queue.Delivery, t tier, p *permit) {
+// start runs the step of one message, with a slot and perhaps a permit, that was
+// waited for, in a goroutine that Run waits for.
+func (d *dispatcher) start(msg *queue.Delivery, t tier, p *permit, waited time.Duration) {
 	d.flight.add(msg)
 	d.running.Go(func() {
 		s := d.newStep(d.stop, msg)
-		s.tier, s.permit = t, p
+		s.tier, s.permit, s.waited = t, p, waited
 		if t == collecting {
 			s.admitted = sync.OnceFunc(func() { d.lobby.leave(1) })
 		} else {

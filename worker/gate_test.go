@@ -192,8 +192,8 @@ type gatedOutcomes struct {
 	next Outcomes
 }
 
-func (o gatedOutcomes) Publish(ctx context.Context, out store.Outcome) error {
-	return throughErr(o.gate, storetest.OpOutcomesPublish, out.Key.String(), func() error { return o.next.Publish(ctx, out) })
+func (o gatedOutcomes) Publish(ctx context.Context, out store.Outcome) (bool, error) {
+	return through(o.gate, storetest.OpOutcomesPublish, out.Key.String(), func() (bool, error) { return o.next.Publish(ctx, out) })
 }
 
 func (o gatedOutcomes) Exists(ctx context.Context, key store.Key, attempt int, failed bool) (bool, error) {

@@ -380,7 +380,7 @@ func (s *step) commit(ctx context.Context, from, to Record, seq uint64) (uint64,
 // committed notes a change of the record.
 func (s *step) committed(from, to Record) {
 	s.counts.commits.Add(1)
-	s.metrics.changed(s.clock.Now(), from, to)
+	s.metrics.changed(from, to)
 	s.recorded(to.State)
 	s.state = to.State
 	s.ended = s.ended || to.State.terminal() && !counted(from, to)

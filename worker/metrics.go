@@ -16,6 +16,7 @@ type Metrics struct {
 	jobs         *prometheus.CounterVec
 	steps        *prometheus.CounterVec
 	duplicates   prometheus.Counter
+	perished     prometheus.Counter
 	stepDuration *prometheus.HistogramVec
 	permitWait   *prometheus.HistogramVec
 	inQueue      prometheus.Histogram
@@ -48,25 +49,27 @@ var (
 )
 
 var expiryDesc = prometheus.NewDesc("rescreen_time_to_expiry_seconds",
-	"Least time that was left of a result's life when it was fetched, of those fetched in the last 10 minutes; none if there were none.", nil, nil)
+	"Least time that was left of the life of any result that was found ready, fetched or lost in the last 10 minutes; none if there were none.", nil, nil)
 
 // NewMetrics returns metrics of nothing yet. All series whose labels are known are
 // there from the start, so that the first event counts in a rate.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rescreen_jobs_total",
-			Help: "Outcomes published, repetitions included: by state, and of a failed job the reason."}, []string{"state", "reason"}),
+			Help: "Outcomes published, each once: by state, and of a failed job the reason."}, []string{"state", "reason"}),
 		steps: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rescreen_steps_total",
 			Help: "Steps that have ended: what they did, and how they ended."}, []string{"kind", "outcome"}),
 		duplicates: prometheus.NewCounter(prometheus.CounterOpts{Name: "rescreen_possible_duplicates_total",
 			Help: "Outcomes published of jobs for which a session may have been created, and billed, once more than is known."}),
+		perished: prometheus.NewCounter(prometheus.CounterOpts{Name: "rescreen_sessions_perished_total",
+			Help: "Sessions whose results perished before they were fetched; they are bought again, twice a job at most."}),
 		stepDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "rescreen_step_duration_seconds",
 			Help: "From taking a message to settling it.", Buckets: stepBuckets}, []string{"kind"}),
 		permitWait: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "rescreen_permit_wait_seconds",
 			Help: "How long a step has waited until its call was let out.", Buckets: permitBuckets}, []string{"class"}),
 		inQueue:   histogram("time_in_queue_seconds", "From when the job stream took a job to the intent of its first creation.", queueBuckets),
-		toReady:   histogram("time_to_ready_seconds", "From a session's creation to the poll that found it ready.", readyBuckets),
-		toFetched: histogram("ready_to_fetched_seconds", "From the poll that found a session ready to its document being stored.", fetchBuckets),
+		toReady:   histogram("time_to_ready_seconds", "From a session's creation to the poll that found it ready, by a step that could store what it fetched.", readyBuckets),
+		toFetched: histogram("ready_to_fetched_seconds", "From the poll that found a session ready to its document having been fetched.", fetchBuckets),
 		polls:     histogram("session_polls", "Polls of a session until it was ready or had failed.", pollBuckets),
 	}
 	for kind := range stepKinds {
@@ -90,7 +93,7 @@ func histogram(name, help string, buckets []float64) prometheus.Histogram {
 }
 
 func (m *Metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.jobs, m.steps, m.duplicates, m.stepDuration, m.permitWait, m.inQueue, m.toReady, m.toFetched, m.polls}
+	return []prometheus.Collector{m.jobs, m.steps, m.duplicates, m.perished, m.stepDuration, m.permitWait, m.inQueue, m.toReady, m.toFetched, m.polls}
 }
 
 // Describe implements prometheus.Collector.
@@ -131,13 +134,18 @@ func (m *Metrics) published(rec Record) {
 
 // changed measures what the change of a record, committed now, tells: each of it
 // once, because each change is committed once.
-func (m *Metrics) changed(now time.Time, from, to Record) {
+func (m *Metrics) changed(from, to Record) {
+	if to.Expiries > from.Expiries {
+		m.perished.Inc()
+		m.lifeLeft.add(time.Now(), 0)
+	}
 	switch {
-	case to.State == Creating && !from.Stored.IsZero():
+	// Only the first creation: an earlier version keeps the time for longer.
+	case to.State == Creating && !from.Stored.IsZero() && from.SessionsCreated+to.Recreations == 0:
 		m.inQueue.Observe(to.Since.Sub(from.Stored).Seconds())
 	case from.State == Waiting && from.Document == nil && to.Document != nil:
 		m.toReady.Observe(to.Document.ReadyAt.Sub(from.CreatedAt).Seconds())
-		m.toFetched.Observe(now.Sub(to.Document.ReadyAt).Seconds())
+		m.toFetched.Observe(to.Document.FetchedAt.Sub(to.Document.ReadyAt).Seconds())
 		m.polls.Observe(float64(to.Polls))
 	case from.State == Waiting && from.Document == nil && to.State == Failed:
 		m.polls.Observe(float64(to.Polls))

@@ -82,7 +82,7 @@ func TestMetricsBeginAtZero(t *testing.T) {
 	if _, ok := got["time_to_expiry_seconds"]; ok {
 		t.Error("a time to expiry of nothing")
 	}
-	if n := len(got); n != 1+len(queue.Reasons())+int(stepKinds)*len(stepOutcomes)+1+2*(int(stepKinds)+3+4) {
+	if n := len(got); n != 1+len(queue.Reasons())+int(stepKinds)*len(stepOutcomes)+2+2*(int(stepKinds)+3+4) {
 		t.Errorf("%d series", n)
 	}
 }
@@ -191,6 +191,96 @@ func TestMetricsOfJobsThatFail(t *testing.T) {
 			"steps_total intake done": 3, "steps_total poll done": 1,
 		})
 	})
+}
+
+// An outcome counts once, however often it is published.
+func TestRepeatedOutcomesCountOnce(t *testing.T) {
+	inWorld(t, amlsim.Config{Fates: amlsim.Fates{Fail: 1}}, func(w *world) {
+		job := person(1, false)
+		w.submit(job)
+		_, stop := w.start("w")
+		defer stop()
+		w.failure(time.Minute, job)
+		w.queueAgain(job, 2)
+		time.Sleep(time.Minute)
+		for range 3 {
+			time.Sleep(queue.PublishWindow) // until then a repetition is not stored
+			w.queueAgain(job, 1)
+			w.queueAgain(job, 2)
+		}
+		time.Sleep(time.Minute)
+		w.wantMetrics(map[string]float64{"jobs_total session_failed failed": 2, "session_polls count": 2})
+		if got := w.gather()["steps_total publish done"]; got < 1 {
+			t.Errorf("%v steps have repeated an outcome", got)
+		}
+	})
+}
+
+// A result that cannot be fetched is heard of long before it perishes, and when it has.
+func TestTimeToExpiryOfWhatCannotBeFetched(t *testing.T) {
+	inWorld(t, amlsim.Config{Faults: []amlsim.Fault{{Call: amlsim.CallDocument, Do: amlsim.Action{Kind: amlsim.ActStatus, Status: 500}}}}, func(w *world) {
+		job := person(1, false)
+		w.submit(job)
+		_, stop := w.start("w")
+		defer stop()
+		for _, minutes := range []float64{30, 60, 90} {
+			time.Sleep(30 * time.Minute)
+			if left, ok := w.gather()["time_to_expiry_seconds"]; !ok || left < 7200-minutes*60-90 || left > 7200-minutes*60+90 {
+				t.Errorf("after %v minutes %v s are left (known: %v)", minutes, left, ok)
+			}
+		}
+		time.Sleep(35 * time.Minute)
+		if left, ok := w.gather()["time_to_expiry_seconds"]; !ok || left > 0 {
+			t.Errorf("it has perished, and %v s are left (known: %v)", left, ok)
+		}
+		f := w.failure(24*time.Hour, job)
+		w.wantMetrics(map[string]float64{
+			"sessions_perished_total": float64(f.Expiries), "jobs_total result_expired failed": 1, "session_polls count": 1, "session_polls sum": float64(f.Polls),
+		})
+		if f.Polls < 10 || f.Expiries != maxExpiries+1 {
+			t.Errorf("the failure tells of %d polls, %d expiries", f.Polls, f.Expiries)
+		}
+	})
+}
+
+// New jobs come with their permits: what was waited for those counts as theirs.
+func TestPermitWaitOfNewJobs(t *testing.T) {
+	inWorld(t, amlsim.Config{}, func(w *world) {
+		w.create = Budget{Rate: 0.2, Burst: 1}
+		jobs := people(20)
+		w.submit(jobs...)
+		_, stop := w.start("w")
+		defer stop()
+		w.outcomes(time.Hour, jobs...)
+		got := w.gather()
+		if n, sum := got["permit_wait_seconds create count"], got["permit_wait_seconds create sum"]; n != 20 || sum < 19*4 || sum > 20*12 {
+			t.Errorf("%v permits were waited for %v s together", n, sum)
+		}
+	})
+}
+
+// A record may keep the time of the queue for longer than it should, having been
+// in the hands of an earlier version.
+func TestTimeInQueueIsMeasuredAtTheFirstCreation(t *testing.T) {
+	stored := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		from Record
+		want float64
+	}{
+		"first":   {Record{State: Queued, Stored: stored}, 1},
+		"refused": {Record{State: Queued, Stored: stored, NotCreated: 2}, 1},
+		"unknown": {Record{State: Creating, Stored: stored}, 0},
+		"expired": {Record{State: Queued, Stored: stored, Counters: Counters{SessionsCreated: 1}}, 0},
+	} {
+		m := NewMetrics()
+		to := c.from.startCreating(stored.Add(time.Minute))
+		if c.from.State == Creating {
+			to.Recreations++
+		}
+		if m.changed(c.from, to); gather(t, m)["time_in_queue_seconds count"] != c.want {
+			t.Errorf("%s: not %v", name, c.want)
+		}
+	}
 }
 
 func TestLeastOfTheLastTenMinutes(t *testing.T) {

@@ -91,12 +91,12 @@ func (w *Worker) observe(s *step, e ending, again time.Duration, err error) {
 
 // stepLines lines of the same message are written in a second, then one in as many. By
 // default a fleet makes 30 calls in a second at most, burst included, and a poll makes
-// one, so that a worker never comes near it unless there is a flood.
+// one, so that a worker comes near it only where limits are far higher, or in a flood.
 const stepLines = 100
 
 // stepLog writes one line for each settled step. Under a storm lines that
 // say the same are left out; the next of them says how many. What is a warning or
-// worse is always written.
+// worse is always written, and so is what ends a job.
 type stepLog struct {
 	log, sampled *zap.Logger
 
@@ -141,7 +141,7 @@ func (l *stepLog) write(s *step, kind stepKind, e ending, again, took time.Durat
 		message += ", job failed"
 	}
 	log := l.sampled
-	if e.level > zapcore.InfoLevel {
+	if e.level > zapcore.InfoLevel || s.ended {
 		log = l.log
 	}
 	line := log.Check(e.level, message)

@@ -159,6 +159,22 @@ func TestStepsThatEndEarlySayWhy(t *testing.T) {
 	})
 }
 
+// A creation that is not let out is no call that has failed.
+func TestCreationsNotLetOutAreNoCalls(t *testing.T) {
+	inWorld(t, amlsim.Config{Faults: []amlsim.Fault{{
+		Call: amlsim.CallCreate, When: amlsim.When{Until: time.Second}, Do: amlsim.Action{Kind: amlsim.ActStatus, Status: 429, RetryAfter: time.Minute},
+	}}}, func(w *world) {
+		jobs := people(20)
+		w.submit(jobs...)
+		worker, stop := w.start("w")
+		w.outcomes(time.Hour, jobs...)
+		stop()
+		if lines, n := linesOf(w, "call_error", ""), worker.Stats().NotCreated; n == 0 || int64(len(lines)) != n {
+			t.Errorf("%d lines tell of a failed call, %d were made: %v", len(lines), n, lines)
+		}
+	})
+}
+
 // A message that only repeats an outcome is a step of its own kind, whether it is a
 // job's or a wake-up's.
 func TestRepeatedOutcomesAreTold(t *testing.T) {
@@ -187,8 +203,8 @@ func TestRepeatedOutcomesAreTold(t *testing.T) {
 	}
 }
 
-// One kind of line that floods the log is thinned, and says so; what is unusual and
-// what is wrong is not.
+// One kind of line that floods the log is thinned, and says so; what is unusual,
+// what is wrong and what ends a job is not.
 func TestFloodsOfLinesAreThinned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, seen := observer.New(zap.InfoLevel)
@@ -229,6 +245,8 @@ func TestFloodsOfLinesAreThinned(t *testing.T) {
 		time.Sleep(time.Second)
 		write(1, step{}, pollStep, nil)
 		count("poll done", 300+100+9+1, 941)
+		write(1000, step{observation: observation{ended: true, published: &Record{State: Done}}}, intakeStep, nil)
+		count("intake done", 1000, 0)
 	})
 }
 

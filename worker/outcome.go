@@ -18,17 +18,19 @@ func (s *step) publish(ctx context.Context, rec Record) error {
 	ctx, cancel := lasting(ctx, storeTimeout)
 	defer cancel()
 	out := store.Outcome{Key: s.key, Attempt: rec.Attempt, Failed: rec.State == Failed, Traceparent: rec.Traceparent}
-	err := s.publishEvent(ctx, rec, out, !s.bare)
+	first, err := s.publishEvent(ctx, rec, out, !s.bare)
 	if errors.Is(err, store.ErrRefused) && rec.State == Done {
 		// The stream takes less than the server does. The document can be
 		// read from the evidence; a job that is done cannot fail any more.
-		err = s.publishEvent(ctx, rec, out, false)
+		first, err = s.publishEvent(ctx, rec, out, false)
 	}
 	if err != nil {
 		return fmt.Errorf("publish outcome: %w", err)
 	}
 	s.counts.ended(rec)
-	s.metrics.published(rec)
+	if first {
+		s.metrics.published(rec)
+	}
 	s.published = &rec
 	s.outcomePublished()
 	if !s.ended {
@@ -38,10 +40,10 @@ func (s *step) publish(ctx context.Context, rec Record) error {
 }
 
 // publishEvent publishes the event of an ended record, with or without the
-// document.
-func (s *step) publishEvent(ctx context.Context, rec Record, out store.Outcome, whole bool) (err error) {
+// document; first reports whether it was not known already.
+func (s *step) publishEvent(ctx context.Context, rec Record, out store.Outcome, whole bool) (first bool, err error) {
 	if out.Value, err = s.encode(ctx, rec, whole); err != nil {
-		return err
+		return false, err
 	}
 	return s.outcomes.Publish(ctx, out)
 }

@@ -107,8 +107,8 @@ func (s *step) expired(ctx context.Context, wk wake) error {
 		}
 		again := rec.Expiries < maxExpiries
 		rec = rec.expire()
-		rec.Polls = 0
-		if !again {
+		if rec.Polls = 0; !again {
+			rec.Polls = wk.Poll // of the last one
 			return rec.fail(now, queue.ResultExpired, 0, "the results of every session perished before they could be fetched")
 		}
 		return rec.queueAgain(now, now)

@@ -48,8 +48,9 @@ type Wakes interface {
 
 // Outcomes publishes results and failures, each once.
 type Outcomes interface {
-	// Publish makes the outcome known; that it is known already is success.
-	Publish(ctx context.Context, o store.Outcome) error
+	// Publish makes the outcome known; that it is known already is success, and first
+	// is false then.
+	Publish(ctx context.Context, o store.Outcome) (first bool, err error)
 	// Exists reports whether the outcome has been published.
 	Exists(ctx context.Context, key store.Key, attempt int, failed bool) (bool, error)
 }

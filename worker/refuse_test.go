@@ -47,9 +47,9 @@ func (e refusingEvidence) Put(ctx context.Context, data []byte) (string, error) 
 // smallOutcomes takes events of 2 KiB at most.
 type smallOutcomes struct{ Outcomes }
 
-func (o smallOutcomes) Publish(ctx context.Context, out store.Outcome) error {
+func (o smallOutcomes) Publish(ctx context.Context, out store.Outcome) (bool, error) {
 	if len(out.Value) > 2<<10 {
-		return fmt.Errorf("publish: %w", store.ErrRefused)
+		return false, fmt.Errorf("publish: %w", store.ErrRefused)
 	}
 	return o.Outcomes.Publish(ctx, out)
 }

@@ -195,7 +195,8 @@ func (w *batchWorld) meta(batch queue.BatchID, ref string, at time.Time) queue.E
 
 func (w *batchWorld) publish(ctx context.Context, batch queue.BatchID, ref string, failed bool, event []byte) error {
 	key := store.Key{Batch: string(batch), Job: string(portfolio.JobID(ref))}
-	return w.store.Outcomes.Publish(ctx, store.Outcome{Key: key, Attempt: 1, Failed: failed, Value: event})
+	_, err := w.store.Outcomes.Publish(ctx, store.Outcome{Key: key, Attempt: 1, Failed: failed, Value: event})
+	return err
 }
 
 func readFile(t testing.TB, elements ...string) string {

@@ -118,7 +118,7 @@ func (e poisonEntities) View(document []byte) (apiclient.View, error) {
 
 type poisonOutcomes struct{ worker.Outcomes }
 
-func (o poisonOutcomes) Publish(ctx context.Context, out store.Outcome) error {
+func (o poisonOutcomes) Publish(ctx context.Context, out store.Outcome) (bool, error) {
 	if out.Key.Job == poisonJob && bytes.Contains(bytes.ToLower(out.Value), []byte(strings.ToLower(poisonName))) {
 		panic("poison in a result")
 	}

@@ -61,12 +61,12 @@ type mortalOutcomes struct {
 	worker.Outcomes
 }
 
-func (o mortalOutcomes) Publish(ctx context.Context, out store.Outcome) error {
-	err := o.Outcomes.Publish(ctx, out)
+func (o mortalOutcomes) Publish(ctx context.Context, out store.Outcome) (bool, error) {
+	first, err := o.Outcomes.Publish(ctx, out)
 	if err == nil {
 		o.pass(outcomePublished, out.Key)
 	}
-	return err
+	return first, err
 }
 
 type mortalEvidence struct {

@@ -41,7 +41,8 @@ func (b *batchesAtHand) register(batch queue.Batch) {
 func (b *batchesAtHand) outcome(batch string, n int, failed bool) {
 	b.Helper()
 	key := store.Key{Batch: batch, Job: fmt.Sprintf("j-%d", n)}
-	must(b, b.station.store.Outcomes.Publish(b.Context(), store.Outcome{Key: key, Attempt: 1, Failed: failed, Value: []byte("{}")}))
+	_, err := b.station.store.Outcomes.Publish(b.Context(), store.Outcome{Key: key, Attempt: 1, Failed: failed, Value: []byte("{}")})
+	must(b, err)
 }
 
 // told is expected, done and failed of each batch that is told.

@@ -52,7 +52,7 @@ type wakes interface {
 }
 
 type outcomes interface {
-	Publish(ctx context.Context, o store.Outcome) error
+	Publish(ctx context.Context, o store.Outcome) (first bool, err error)
 	Exists(ctx context.Context, k store.Key, attempt int, failed bool) (bool, error)
 }
 

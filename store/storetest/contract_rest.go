@@ -219,16 +219,24 @@ func outcomeOnce(t *testing.T, b Backend) {
 		}
 	}
 	exists(result, false)
-	mustNot(t, b.Outcomes.Publish(ctx, result))
+	publish := func(o store.Outcome, want bool) {
+		t.Helper()
+		first, err := b.Outcomes.Publish(ctx, o)
+		mustNot(t, err)
+		if first != want {
+			t.Errorf("publish %d, failed %v: first %v, want %v", o.Attempt, o.Failed, first, want)
+		}
+	}
+	publish(result, true)
 	exists(result, true)
 	exists(failure, false)
 	again := result
 	again.Value = []byte("second")
-	mustNot(t, b.Outcomes.Publish(ctx, again))
-	mustNot(t, b.Outcomes.Publish(ctx, failure))
+	publish(again, false)
+	publish(failure, true)
 	exists(failure, true)
 	again.Attempt = 2
-	mustNot(t, b.Outcomes.Publish(ctx, again))
+	publish(again, true)
 	for _, want := range []struct {
 		attempt int
 		failed  bool
@@ -278,7 +286,7 @@ func badNames(t *testing.T, b Backend) {
 			mustBe(t, b.Wakes.Park(ctx, store.Wake{Key: k, Attempt: 1, At: b.Clock.Now()}), store.ErrKey)
 			_, err = b.Wakes.Parked(ctx, k, 1)
 			mustBe(t, err, store.ErrKey)
-			mustBe(t, b.Outcomes.Publish(ctx, store.Outcome{Key: k, Attempt: 1}), store.ErrKey)
+			publishRefused(ctx, t, b, store.Outcome{Key: k, Attempt: 1}, store.ErrKey)
 			_, err = b.Outcomes.Exists(ctx, k, 1, false)
 			mustBe(t, err, store.ErrKey)
 		}
@@ -300,7 +308,7 @@ func tooLarge(t *testing.T, b Backend) {
 	_, err := b.Ledger.Commit(ctx, job, huge, 0, false)
 	mustBe(t, err, store.ErrRefused)
 	mustBe(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1, At: b.Clock.Now(), Value: huge}), store.ErrRefused)
-	mustBe(t, b.Outcomes.Publish(ctx, store.Outcome{Key: job, Attempt: 1, Value: huge}), store.ErrRefused)
+	publishRefused(ctx, t, b, store.Outcome{Key: job, Attempt: 1, Value: huge}, store.ErrRefused)
 	wantNoWakes(ctx, t, b, job, 1)
 }
 
@@ -310,7 +318,7 @@ func cancelled(t *testing.T, b Backend) {
 	_, err := b.Ledger.Commit(ctx, job, []byte("x"), 0, false)
 	mustBe(t, err, context.Canceled)
 	mustBe(t, b.Wakes.Park(ctx, store.Wake{Key: job, Attempt: 1, At: b.Clock.Now()}), context.Canceled)
-	mustBe(t, b.Outcomes.Publish(ctx, store.Outcome{Key: job, Attempt: 1}), context.Canceled)
+	publishRefused(ctx, t, b, store.Outcome{Key: job, Attempt: 1}, context.Canceled)
 	_, err = b.Evidence.Put(ctx, []byte("x"))
 	mustBe(t, err, context.Canceled)
 	_, err = b.Ledger.Load(ctx, job)
@@ -368,5 +376,14 @@ func announcements(t *testing.T, b Backend) {
 		mustBe(t, b.Signals.Announce(bad, nil), store.ErrKey)
 		_, err := b.Signals.Listen(bad, func([]byte) {})
 		mustBe(t, err, store.ErrKey)
+	}
+}
+
+func publishRefused(ctx context.Context, t *testing.T, b Backend, o store.Outcome, want error) {
+	t.Helper()
+	first, err := b.Outcomes.Publish(ctx, o)
+	mustBe(t, err, want)
+	if first {
+		t.Error("refused, and the first")
 	}
 }

@@ -122,7 +122,7 @@ func TestMemoryForgets(t *testing.T) {
 		if _, err := m.Ledger.Commit(ctx, open, []byte("open"), 0, false); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Outcomes.Publish(ctx, store.Outcome{Key: key, Attempt: 1}); err != nil {
+		if _, err := m.Outcomes.Publish(ctx, store.Outcome{Key: key, Attempt: 1}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(store.TerminalAge)

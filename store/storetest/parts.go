@@ -120,22 +120,23 @@ type Outcomes struct {
 }
 
 // Publish is store.Outcomes.Publish.
-func (o *Outcomes) Publish(ctx context.Context, out store.Outcome) error {
+func (o *Outcomes) Publish(ctx context.Context, out store.Outcome) (first bool, err error) {
 	subject, err := store.OutcomeSubject(out.Key, out.Attempt, out.Failed)
 	if err != nil {
-		return err
+		return false, err
 	}
 	out.Value = slices.Clone(out.Value)
-	return o.world.write(ctx, OpOutcomesPublish, attemptKey(out.Key, out.Attempt), func(Kind) error {
+	err = o.world.write(ctx, OpOutcomesPublish, attemptKey(out.Key, out.Attempt), func(Kind) error {
 		_, err := o.stream.compareAndSet(subject, out.Value, 0, 0, o.world.now())
 		if err == nil {
-			o.published = append(o.published, out)
+			o.published, first = append(o.published, out), true
 		}
 		if errors.Is(err, store.ErrConflict) { // one is there
 			return nil
 		}
 		return err
 	})
+	return first && err == nil, err
 }
 
 // Exists is store.Outcomes.Exists.
