@@ -13,6 +13,13 @@ import (
 	"rescreen/queue"
 )
 
+// Names of what spans say about a job.
+const (
+	BatchAttribute   = "rescreen.batch"
+	JobAttribute     = "rescreen.job"
+	AttemptAttribute = "rescreen.attempt"
+)
+
 // A step has one span. It is a root of its own, because what it goes back to may
 // be hours old, and is linked to
 //
@@ -124,9 +131,9 @@ func (s *step) endSpan(kind stepKind, e ending) {
 	}
 	s.span.SetName(kind.String())
 	s.span.SetAttributes(
-		attribute.String("rescreen.batch", s.key.Batch),
-		attribute.String("rescreen.job", s.key.Job),
-		attribute.Int("rescreen.attempt", s.attempt),
+		attribute.String(BatchAttribute, s.key.Batch),
+		attribute.String(JobAttribute, s.key.Job),
+		attribute.Int(AttemptAttribute, s.attempt),
 		attribute.Stringer("rescreen.step.kind", kind),
 		attribute.String("rescreen.step.outcome", e.outcome),
 	)

@@ -69,7 +69,7 @@ func (c *batchSubmitCmd) Run(ctx context.Context, a *app) error {
 	api := apiSettings{APIEnv: c.APIEnv, AllowTestNumbers: c.AllowTestNumbers}
 	s, err := desk.submitPortfolio(ctx, in, submitOptions{
 		Batch: queue.BatchID(c.Batch), By: a.person(c.SubmittedBy), Rejects: c.Rejects, RefuseTestNumbers: !api.testNumbersAllowed(),
-		Trace:    spans,
+		Trace:    spans.Tracer,
 		Tell:     show.note,
 		Progress: func(p submitProgress) { show.show(p.reading(show.paint)) },
 	})

@@ -27,7 +27,8 @@ func (s linkedSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Samp
 }
 
 // traceSampler is what OTEL_TRACES_SAMPLER asks for. The library reads that
-// variable itself, but only where it is given no sampler.
+// variable itself, but only where it is given no sampler. What looks at parents looks
+// at links, too.
 func (a *app) traceSampler() (sdktrace.Sampler, error) {
 	name, _ := a.getenv("OTEL_TRACES_SAMPLER")
 	ratio := func() (sdktrace.Sampler, error) {
@@ -43,13 +44,13 @@ func (a *app) traceSampler() (sdktrace.Sampler, error) {
 	}
 	switch name {
 	case "", "parentbased_always_on":
-		return sdktrace.ParentBased(sdktrace.AlwaysSample()), nil
+		return linkedSampler{sdktrace.ParentBased(sdktrace.AlwaysSample())}, nil
 	case "always_on":
 		return sdktrace.AlwaysSample(), nil
 	case "always_off":
 		return sdktrace.NeverSample(), nil
 	case "parentbased_always_off":
-		return sdktrace.ParentBased(sdktrace.NeverSample()), nil
+		return linkedSampler{sdktrace.ParentBased(sdktrace.NeverSample())}, nil
 	case "traceidratio":
 		return ratio()
 	case "parentbased_traceidratio":
@@ -57,7 +58,7 @@ func (a *app) traceSampler() (sdktrace.Sampler, error) {
 		if err != nil {
 			return nil, err
 		}
-		return sdktrace.ParentBased(root), nil
+		return linkedSampler{sdktrace.ParentBased(root)}, nil
 	}
 	return nil, usageError(fmt.Errorf("OTEL_TRACES_SAMPLER: %q is none of always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio", name), "")
 }

@@ -16,6 +16,7 @@ import (
 
 	"rescreen/queue"
 	"rescreen/queue/portfolio"
+	"rescreen/worker"
 )
 
 // submitOptions say how to submit a portfolio.
@@ -93,7 +94,7 @@ func (d *batchDesk) submitPortfolio(ctx context.Context, in io.ReadSeeker, o sub
 	if err := s.identify(in); err != nil {
 		return submission{}, err
 	}
-	span.SetAttributes(attribute.String(batchAttribute, string(s.batch)))
+	span.SetAttributes(attribute.String(worker.BatchAttribute, string(s.batch)))
 	old, err := s.look(ctx)
 	if err != nil {
 		return submission{}, err

@@ -8,13 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"rescreen/queue"
-)
-
-// Names of attributes of spans, the same as the worker's.
-const (
-	batchAttribute   = "rescreen.batch"
-	jobAttribute     = "rescreen.job"
-	attemptAttribute = "rescreen.attempt"
+	"rescreen/worker"
 )
 
 // traceJobs makes a span of each job of the chunk, and returns its context for the
@@ -27,8 +21,8 @@ func (s *submitting) traceJobs(ctx context.Context) func(queue.JobID) string {
 			trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(
 				attribute.String("messaging.system", "nats"), attribute.String("messaging.operation.type", "create"),
 				attribute.String("messaging.operation.name", "submit"), attribute.String("messaging.destination.template", queue.JobSubject("{batch}")),
-				attribute.String(batchAttribute, string(s.batch)), attribute.String(jobAttribute, string(j.ID)),
-				attribute.Int(attemptAttribute, j.WithDefaults().Attempt)))
+				attribute.String(worker.BatchAttribute, string(s.batch)), attribute.String(worker.JobAttribute, string(j.ID)),
+				attribute.Int(worker.AttemptAttribute, j.WithDefaults().Attempt)))
 		if span.SpanContext().IsValid() {
 			carrier := propagation.MapCarrier{}
 			propagation.TraceContext{}.Inject(own, carrier)

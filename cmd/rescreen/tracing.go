@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -26,8 +25,8 @@ const traceFlush = 3 * time.Second
 
 // tracing is where the spans of a command go.
 type tracing struct {
-	trace.Tracer
-	provider *sdktrace.TracerProvider // nil if nobody wants spans
+	trace.Tracer // both are nil if nobody wants spans
+	provider     *sdktrace.TracerProvider
 }
 
 // end sends what is left.
@@ -50,7 +49,7 @@ func (t tracing) end(log *zap.Logger) {
 func (a *app) tracing(ctx context.Context, console io.Writer, instance string, log *zap.Logger) (tracing, error) {
 	names, err := a.traceExporters()
 	if err != nil || len(names) == 0 {
-		return tracing{Tracer: noop.NewTracerProvider().Tracer("")}, err
+		return tracing{}, err
 	}
 	sampler, err := a.traceSampler()
 	if err != nil {
@@ -68,7 +67,7 @@ func (a *app) tracing(ctx context.Context, console io.Writer, instance string, l
 	if err != nil {
 		return tracing{}, usageError(fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err), "")
 	}
-	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(what), sdktrace.WithSampler(linkedSampler{sampler})}
+	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(what), sdktrace.WithSampler(sampler)}
 	for _, name := range names {
 		exporter, err := a.traceExporter(ctx, console, name)
 		if err != nil {

@@ -50,12 +50,16 @@ func TestTracingFollowsTheEnvironment(t *testing.T) {
 			t.Errorf("%v: on %v, %v", c.environ, spans.provider != nil, err)
 			continue
 		}
-		if _, span := spans.Start(t.Context(), "x"); c.on != span.SpanContext().IsValid() {
+		if !c.on {
+			if spans.Tracer != nil {
+				t.Errorf("%v: there is a tracer", c.environ)
+			}
+			continue
+		}
+		if _, span := spans.Start(t.Context(), "x"); !span.SpanContext().IsValid() {
 			t.Errorf("%v: span %v", c.environ, span)
 		}
-		if c.on {
-			_ = spans.provider.Shutdown(t.Context())
-		}
+		_ = spans.provider.Shutdown(t.Context())
 	}
 }
 
@@ -77,8 +81,13 @@ func TestSpansReachTheCollector(t *testing.T) {
 	_, span := spans.Start(t.Context(), "x")
 	span.End()
 	spans.end(zap.NewNop())
-	if s := <-got; s != "POST /v1/traces application/x-protobuf k" {
-		t.Error(s)
+	select { // they have been sent by now
+	case s := <-got:
+		if s != "POST /v1/traces application/x-protobuf k" {
+			t.Error(s)
+		}
+	default:
+		t.Error("nothing was sent")
 	}
 }
 
@@ -110,6 +119,29 @@ func TestTheFirstLinkDecidesWhatIsSampled(t *testing.T) {
 		if sampled := got.Decision == sdktrace.RecordAndSample; sampled != c.want {
 			t.Errorf("%s: sampled %v", c.name, sampled)
 		}
+	}
+}
+
+// TestSamplersFollowTheEnvironment holds what is sampled of a step whose job was, and
+// whose job was not.
+func TestSamplersFollowTheEnvironment(t *testing.T) {
+	for name, want := range map[string][2]bool{
+		"always_on": {true, true}, "always_off": {false, false}, "traceidratio": {false, false},
+		"": {true, false}, "parentbased_always_on": {true, false}, "parentbased_always_off": {true, false}, "parentbased_traceidratio": {true, false},
+	} {
+		a := &app{environ: []string{"OTEL_TRACES_EXPORTER=console", "OTEL_TRACES_SAMPLER=" + name, "OTEL_TRACES_SAMPLER_ARG=0"}}
+		spans, err := a.tracing(t.Context(), &bytes.Buffer{}, "w-1", zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, flags := range []trace.TraceFlags{trace.FlagsSampled, 0} {
+			job := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: flags, Remote: true})
+			_, span := spans.Start(t.Context(), "step", trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: job}))
+			if got := span.SpanContext().IsSampled(); got != want[i] {
+				t.Errorf("%q, job sampled %v: step sampled %v", name, flags.IsSampled(), got)
+			}
+		}
+		_ = spans.provider.Shutdown(t.Context())
 	}
 }
 
