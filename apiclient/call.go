@@ -39,7 +39,6 @@ func (c *Client) authorized(ctx context.Context, p plan) (outcome, *Error) {
 		if berr != nil {
 			return outcome{}, buildError(berr)
 		}
-		r.again = try > 1
 		if left -= time.Since(began); left < p.least {
 			return outcome{}, buildError(errNoTimeLeft)
 		}

@@ -21,7 +21,6 @@ import (
 type request struct {
 	op     string // for the log
 	call   CallName
-	again  bool // it repeats one that was answered by 401
 	method string
 	target target
 	accept string
@@ -103,7 +102,7 @@ func (c *Client) exchange(ctx context.Context, r request, bearer string) outcome
 		out.err = safeCause(ctx, out.err)
 	}
 	took := time.Since(started)
-	c.onCall(Call{Name: r.call, Status: out.status, Took: took, Again: r.again})
+	c.onCall(Call{Name: r.call, Status: out.status, Took: took})
 	c.log.Debug("api call", zap.String("op", r.op), zap.Int("status", out.status),
 		zap.Int("bytes", len(out.body)), zap.Duration("took", took),
 		zap.String("request_id", out.requestID), zap.Error(out.err))

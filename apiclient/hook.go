@@ -31,6 +31,4 @@ type Call struct {
 	// Took is the time from sending the request to the end of its answer. What
 	// came before is not part of it: the waits for Admit, token and addresses.
 	Took time.Duration
-	// Again: the request repeats one that was answered by 401, with a new token.
-	Again bool
 }
