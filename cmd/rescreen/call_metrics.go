@@ -105,24 +105,42 @@ func (m *callMetrics) Collect(ch chan<- prometheus.Metric) {
 
 // meanTime is a running mean: plain over the first meanOver values, from then on
 // each new one counts as one of so many.
+//
+// The largest of a fleet's means decides how many workers are desired, so one that
+// rests on a few calls, or on calls of long ago, is not told: a worker that has just
+// come connects with its first call, and an idle one makes none that would change
+// what a slow night has left.
 type meanTime struct {
 	mu   sync.Mutex
-	n    int
+	n    int // values that it rests on, meanOver at most
 	mean time.Duration
+	last time.Time // when the last value came
 }
 
-const meanOver = 200
+const (
+	meanOver  = 200
+	meanLeast = 50              // values that it takes
+	meanAge   = 3 * time.Minute // after the last value it is forgotten
+)
 
 func (m *meanTime) add(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
+	if now.Sub(m.last) > meanAge {
+		m.n, m.mean = 0, 0
+	}
+	m.last = now
 	m.n = min(m.n+1, meanOver)
 	m.mean += (d - m.mean) / time.Duration(m.n)
 }
 
-// get returns the mean; 0 if there is none yet.
+// get returns the mean; 0 if it is not known.
 func (m *meanTime) get() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.n < meanLeast || time.Since(m.last) > meanAge {
+		return 0
+	}
 	return m.mean
 }

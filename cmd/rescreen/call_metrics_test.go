@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,24 +110,63 @@ func TestCallMetrics(t *testing.T) {
 	}
 }
 
+// calls adds n calls, two a second.
+func (m *meanTime) calls(n int, took time.Duration) {
+	for range n {
+		time.Sleep(500 * time.Millisecond)
+		m.add(took)
+	}
+}
+
+// The mean is told when enough calls were seen, and follows what they take.
 func TestMeanTime(t *testing.T) {
-	var m meanTime
-	if got := m.get(); got != 0 {
-		t.Errorf("%v of nothing", got)
-	}
-	m.add(2 * time.Second)
-	m.add(4 * time.Second)
-	if got := m.get(); got != 3*time.Second {
-		t.Errorf("%v of 2 s and 4 s", got)
-	}
-	for range 1000 {
-		m.add(100 * time.Millisecond)
-	}
-	if got := m.get(); got < 100*time.Millisecond || got > 150*time.Millisecond {
-		t.Errorf("%v after a thousand of 100 ms", got)
-	}
-	m.add(time.Minute) // one that was slow
-	if got := m.get(); got > 500*time.Millisecond {
-		t.Errorf("%v after one of a minute", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var m meanTime
+		if got := m.get(); got != 0 {
+			t.Errorf("%v of nothing", got)
+		}
+		m.calls(1, 3*time.Second) // connects
+		m.calls(meanLeast-2, 100*time.Millisecond)
+		if got := m.get(); got != 0 {
+			t.Errorf("%v of %d calls", got, meanLeast-1)
+		}
+		m.calls(1, 100*time.Millisecond)
+		if got := m.get().Round(time.Millisecond); got != 158*time.Millisecond {
+			t.Errorf("%v of one of 3 s and 49 of 100 ms", got)
+		}
+		for _, took := range []time.Duration{3 * time.Second, 100 * time.Millisecond} {
+			m.calls(1000, took)
+			if got := m.get(); (got - took).Abs() > 30*time.Millisecond {
+				t.Errorf("%v after a thousand of %v", got, took)
+			}
+		}
+		m.calls(1, time.Minute) // one that was slow
+		if got := m.get(); got > 500*time.Millisecond {
+			t.Errorf("%v after one of a minute", got)
+		}
+	})
+}
+
+// What was long ago is forgotten, whether calls are made again or not.
+func TestMeanTimeIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m meanTime
+		m.calls(1000, 3*time.Second)
+		time.Sleep(meanAge)
+		if got := m.get(); got != 3*time.Second {
+			t.Errorf("%v after a pause", got)
+		}
+		time.Sleep(time.Second)
+		if got := m.get(); got != 0 {
+			t.Errorf("%v after a long pause", got)
+		}
+		m.calls(1, 100*time.Millisecond)
+		if got := m.get(); got != 0 {
+			t.Errorf("%v of a first call", got)
+		}
+		m.calls(meanLeast-1, 100*time.Millisecond)
+		if got := m.get(); got != 100*time.Millisecond {
+			t.Errorf("%v of calls of 100 ms", got)
+		}
+	})
 }
