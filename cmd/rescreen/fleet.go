@@ -106,8 +106,9 @@ type factsLoop struct {
 	what           string // for the log
 	every, timeout time.Duration
 	parts          []part
-	clock          func() time.Time   // the server's
-	complete       func(at time.Time) // told of each reading that had all parts
+	clock          func() time.Time      // the server's
+	complete       func(at time.Time)    // told of each reading that had all parts
+	end            func(context.Context) // called after the last reading, with its ended context; nil: there is nothing to end
 	log            *zap.Logger
 
 	missing []string // what could not be read the last time
@@ -121,6 +122,9 @@ func (l *factsLoop) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
+			if l.end != nil {
+				l.end(ctx)
+			}
 			return
 		case <-timer.C:
 		}

@@ -15,7 +15,7 @@ import (
 type factsCollector struct {
 	facts    *facts
 	slots    int                  // of this worker
-	callTime func() time.Duration // mean of this worker's calls; 0: none was made
+	callTime func() time.Duration // mean of this worker's calls; 0: not known
 }
 
 var (
@@ -35,7 +35,7 @@ var (
 	streamLimitDesc  = factDesc("stream_limit_bytes", "Most bytes that a stream may hold, where there is a limit.", "stream")
 	accountBytesDesc = factDesc("jetstream_bytes", "Bytes on disk of our NATS account.")
 	accountLimitDesc = factDesc("jetstream_limit_bytes", "Most bytes on disk that our NATS account may have, where there is a limit.")
-	batchDesc        = factDesc("batch_jobs", "Jobs of a batch: expected in all, and those that are done or failed. Only with --batch-metrics.", "batch", "state")
+	batchDesc        = factDesc("batch_jobs", "Jobs of a batch: expected in all, and those that are done or failed. One worker at a time tells them, of those with --batch-metrics.", "batch", "state")
 )
 
 func factDesc(name, help string, labels ...string) *prometheus.Desc {

@@ -100,7 +100,7 @@ func (st *station) observe(s workerSettings) {
 	st.loops = append(st.loops, loop)
 	if s.BatchMetrics {
 		desk := &batchDesk{js: st.link.JS, jobs: st.jobs, batches: st.batches}
-		st.loops = append(st.loops, newBatchWatch(desk, st.store.Clock.Now, st.log).loop(f))
+		st.loops = append(st.loops, newBatchWatch(desk, st.store.Registers, cmp.Or(s.id, workerID()), st.store.Clock.Now, st.log).loop(f))
 	}
 }
 
