@@ -201,6 +201,10 @@ func TestFactsThatAreDenied(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	if reasons := st.unready(ctx); len(reasons) != 1 || !strings.HasPrefix(reasons[0], "token: none yet: not tried yet") {
+		t.Errorf("a worker without a token is not ready: %s", strings.Join(reasons, "; "))
+	}
+	st.login.heard(nil)
 	if reasons := st.unready(ctx); len(reasons) > 0 {
 		t.Errorf("not ready: %s", strings.Join(reasons, "; "))
 	}

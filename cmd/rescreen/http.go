@@ -83,7 +83,7 @@ func (st *station) handler(ctx context.Context) http.Handler {
 }
 
 func (st *station) unready(ctx context.Context) []string {
-	return unready(st.link.Conn.IsConnected(), ctx.Err() != nil, st.health.Troubles())
+	return unready(st.link.Conn.IsConnected(), ctx.Err() != nil, st.noToken(), st.health.Troubles())
 }
 
 // answerHealth says ok, or why not, one reason a line.

@@ -28,6 +28,7 @@ func TestWhatAWorkerServes(t *testing.T) {
 	besideOthers(t)
 	site := newTroubleSite(t)
 	st := quietStation(t, site.server.ClientURL(), workerUser, "w")
+	st.login.heard(nil)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	served := httptest.NewServer(st.handler(ctx))

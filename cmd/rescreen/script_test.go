@@ -58,7 +58,7 @@ func profiled() {
 //	daemon NAME rescreen ARGS  start the command and go on
 //	await NAME VAR REGEXP      wait until a line it writes matches, and keep the first group in VAR
 //	exits CODE rescreen ARGS   run the command and check the exit code
-//	get URL [REGEXP]           fetch a page to stdout, until it matches; it must answer 200
+//	get URL [REGEXP]           fetch a page to stdout, once it answers 200 and matches; with !, once it answers otherwise
 //	world WHAT BATCH ARGS      do what workers or operators do, see scriptWorld
 //	writecontext               write a context "bank" of the nats tool for NATS_URL
 //	signal NAME SIG CODE       send INT, TERM or KILL and check the exit code (-1: killed)
@@ -239,7 +239,7 @@ func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-func scriptGet(ts *testscript.TestScript, _ bool, args []string) {
+func scriptGet(ts *testscript.TestScript, not bool, args []string) {
 	want := regexp.MustCompile("")
 	if len(args) > 1 {
 		want = regexp.MustCompile("(?m)" + args[1])
@@ -249,8 +249,8 @@ func scriptGet(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		page, err := io.ReadAll(response.Body)
 		ts.Check(errors.Join(err, response.Body.Close()))
-		matches := want.Match(page)
-		if response.StatusCode != http.StatusOK || !matches && time.Now().After(deadline) {
+		matches := want.Match(page) && (response.StatusCode == http.StatusOK) != not
+		if !matches && time.Now().After(deadline) {
 			ts.Fatalf("%s answers %s:\n%s", args[0], response.Status, page)
 		}
 		if matches {

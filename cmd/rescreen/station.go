@@ -38,6 +38,7 @@ type station struct {
 	batches *queue.Batches
 	due     *queue.Puller
 	health  *worker.Health
+	login   login
 	metrics *worker.Metrics
 	worker  *worker.Worker
 	calls   *callMetrics
@@ -64,6 +65,7 @@ func newStation(ctx context.Context, now func() time.Time, link *natsLink, s wor
 	api.OnQuota = func(creation bool, q apiclient.Quota) { st.worker.Quota(creation, q.Remaining, q.Reset) }
 	api.OnToken = func(err error) {
 		st.health.Heard(worker.TokenHealth, err)
+		st.login.heard(err)
 		st.calls.token(err)
 	}
 	api.OnCall = st.calls.called
@@ -146,6 +148,7 @@ func (st *station) run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { st.store.Clock.Run(ctx) })
 	background.Go(func() { st.report(ctx) })
+	background.Go(func() { st.logIn(ctx) })
 	for _, l := range st.loops {
 		background.Go(func() { l.run(ctx) })
 	}

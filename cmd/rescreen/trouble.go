@@ -136,13 +136,16 @@ func (d *denial) last() string {
 
 // unready says why a worker is not ready, one reason a line. Trouble counts as
 // it stands, the API's mood does not: only that there are tokens.
-func unready(connected, stopping bool, troubles []worker.Trouble) []string {
+func unready(connected, stopping bool, noToken string, troubles []worker.Trouble) []string {
 	var reasons []string
 	if stopping {
 		reasons = append(reasons, "stopping")
 	}
 	if !connected {
 		reasons = append(reasons, "NATS: not connected")
+	}
+	if noToken != "" {
+		reasons = append(reasons, noToken)
 	}
 	for _, t := range troubles {
 		// Without a connection nothing answers, which goes without saying.

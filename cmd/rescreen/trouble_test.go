@@ -24,17 +24,19 @@ func TestUnready(t *testing.T) {
 	for _, c := range []struct {
 		name                string
 		connected, stopping bool
+		noToken             string
 		troubles            []worker.Trouble
 		want                []string // beginnings of lines
 	}{
-		{"well", true, false, nil, nil},
-		{"not connected, which goes without saying twice", false, false, []worker.Trouble{gone}, []string{"NATS: not connected"}},
-		{"connected again, and not all has answered yet", true, false, []worker.Trouble{gone}, []string{"due consumer: disconnected"}},
-		{"full", true, false, []worker.Trouble{full}, []string{"write SCREENING_RECORDS: full since "}},
-		{"stopping", true, true, nil, []string{"stopping"}},
-		{"all at once", false, true, []worker.Trouble{full}, []string{"stopping", "NATS: not connected", "write SCREENING_RECORDS: full since "}},
+		{"well", true, false, "", nil, nil},
+		{"not connected, which goes without saying twice", false, false, "", []worker.Trouble{gone}, []string{"NATS: not connected"}},
+		{"connected again, and not all has answered yet", true, false, "", []worker.Trouble{gone}, []string{"due consumer: disconnected"}},
+		{"full", true, false, "", []worker.Trouble{full}, []string{"write SCREENING_RECORDS: full since "}},
+		{"stopping", true, true, "", nil, []string{"stopping"}},
+		{"no token yet", true, false, "token: none yet", nil, []string{"token: none yet"}},
+		{"all at once", false, true, "token", []worker.Trouble{full}, []string{"stopping", "NATS: not connected", "token", "write SCREENING_RECORDS: full since "}},
 	} {
-		got := unready(c.connected, c.stopping, c.troubles)
+		got := unready(c.connected, c.stopping, c.noToken, c.troubles)
 		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
