@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -26,6 +27,33 @@ func TestKustomize(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestKustomizeExample: it speaks TLS, in a namespace of its own, and its job stays as it is once it is done.
+func TestKustomizeExample(t *testing.T) {
+	all := kustomize(t, "overlays/example")
+	for _, o := range all {
+		if o.GetNamespace() != namespace {
+			t.Errorf("%s: in namespace %q", nameOf(o), o.GetNamespace())
+		}
+	}
+	for _, p := range pods(all) {
+		c := p.spec.Containers[0]
+		env, err := environment(all, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := files(all, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ca := env["NATS_CA"]; found[ca] == "" || !strings.HasPrefix(env["NATS_URL"], "tls://") {
+			t.Errorf("%s: calls %s, with the authority %q", nameOf(p.owner), env["NATS_URL"], ca)
+		}
+	}
+	if ttl := only[*batchv1.Job](t, all, "setup").Spec.TTLSecondsAfterFinished; ttl != nil {
+		t.Errorf("the job goes away after %d s, and whoever reconciles runs it again", *ttl)
 	}
 }
 
