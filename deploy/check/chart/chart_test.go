@@ -24,7 +24,7 @@ var cases = map[string]struct{ file, over string }{
 	"trial":       {file: "trial-values.yaml"},
 	"full":        {file: "full-values.yaml"},
 	"nack":        {file: "full-values.yaml", over: "setup: {enabled: false}\nnack: {enabled: true, account: main, servers: [nats://n:4222]}"},
-	"keda nats":   {file: "full-values.yaml", over: "keda: {trigger: nats, nats: {monitoringEndpoints: ['http://nats-0.nats:8222/', 'http://nats-1.nats:8222']}}"},
+	"keda nats":   {file: "full-values.yaml", over: "keda: {trigger: nats, nats: {account: SCREENING, monitoringEndpoints: ['http://nats-0.nats:8222/', 'http://nats-1.nats:8222']}}"},
 	"keda worker": {file: "full-values.yaml", over: "keda: {trigger: metrics-api}"},
 	"simulator":   {file: "trial-values.yaml", over: "networkPolicy: {enabled: true}\nserviceMonitor: {enabled: true}"},
 	"user":        {file: "minimal-values.yaml", over: "nats: {credentials: {secret: {name: '', key: ''}}, user: {name: worker, passwordSecret: {name: rescreen-nats, key: password}}}"},
@@ -146,6 +146,28 @@ func TestWhoMayScrape(t *testing.T) {
 	}
 }
 
+// TestWhatNATSMayBeAsked: workers and doctor reach the monitoring that they are told of, the setup job does not.
+func TestWhatNATSMayBeAsked(t *testing.T) {
+	for over, want := range map[string]string{
+		"": "4222",
+		"config: {nats-monitor: 'http://nats:8222'}":                            "4222 8222",
+		"config: {nats-monitor: 'http://a:8222, http://b:8222,https://[::1]/'}": "4222 8222 443",
+		"config: {nats-monitor: ['http://a:8222', 'http://b']}":                 "4222 8222 80",
+		"config: {nats-monitor: 'http://a:4222'}":                               "4222",
+	} {
+		all := render(t, "r", with(caseValues(t, "full"), parseValues(t, over)))
+		for component, want := range map[string]string{"worker": want, "setup": "4222"} {
+			var got []string
+			for _, port := range only[*networkingv1.NetworkPolicy](t, all, component).Spec.Egress[1].Ports {
+				got = append(got, port.Port.String())
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("%s: %s may ask %s, want %s", over, component, got, want)
+			}
+		}
+	}
+}
+
 // TestMemoryLimit: the collector's goal is 85 % of the limit, whatever way it is written.
 func TestMemoryLimit(t *testing.T) {
 	for limit, want := range map[string]string{
@@ -171,13 +193,13 @@ func TestConfigRolls(t *testing.T) {
 	}
 }
 
-// TestSetupHook: setup runs first, as its own user, and leaves nothing but what failed.
+// TestSetupHook: setup runs first, as its own user, and stays until the next one.
 func TestSetupHook(t *testing.T) {
 	job := only[*batchv1.Job](t, render(t, "r", caseValues(t, "full")), "setup")
 	if got := job.Annotations["helm.sh/hook"]; got != "pre-install,pre-upgrade" {
 		t.Errorf("hook %q", got)
 	}
-	if got := job.Annotations["helm.sh/hook-delete-policy"]; got != "before-hook-creation,hook-succeeded" {
+	if got := job.Annotations["helm.sh/hook-delete-policy"]; got != "before-hook-creation" {
 		t.Errorf("delete policy %q", got)
 	}
 	env, err := environment(nil, job.Spec.Template.Spec.Containers[0])

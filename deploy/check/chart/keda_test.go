@@ -15,7 +15,7 @@ import (
 )
 
 // TestTriggerOfCounts asks a real monitoring endpoint what the trigger asks, reads the answer as KEDA does, and finds
-// the messages that are in the two streams, whatever server is asked.
+// the messages that are in the two streams, whatever server is asked. In an account that is not theirs it finds no number.
 func TestTriggerOfCounts(t *testing.T) {
 	servers := startNATS(t, 3)
 	js := connect(t, servers[0])
@@ -23,7 +23,8 @@ func TestTriggerOfCounts(t *testing.T) {
 	publish(t, js, "screening.jobs.default", 7)
 	publish(t, js, "screening.due.default.%d.1", 4) // kept one for each subject
 	for _, s := range servers {
-		o := scaled(t, fmt.Sprintf("keda: {trigger: nats, nats: {monitoringEndpoints: ['http://%s/']}}", s.MonitorAddr()))
+		over := fmt.Sprintf("keda: {trigger: nats, nats: {account: SCREENING, monitoringEndpoints: ['http://%s/']}}", s.MonitorAddr())
+		o := scaled(t, over)
 		want := map[string]float64{"10000": 7, "50000": 4} // by target
 		for _, trigger := range o.Spec.Triggers {
 			target := trigger.Metadata["targetValue"]
@@ -38,6 +39,13 @@ func TestTriggerOfCounts(t *testing.T) {
 		}
 		if len(want) != 0 {
 			t.Errorf("%s: no trigger for %v", s.Name(), want)
+		}
+		for _, account := range []string{"$G", "NOBODY"} {
+			for _, trigger := range scaled(t, strings.ReplaceAll(over, "SCREENING", account)).Spec.Triggers {
+				if got, err := readValue(t, trigger.Metadata["url"], trigger.Metadata["valueLocation"]); err == nil {
+					t.Errorf("%s: %v messages in account %s", s.Name(), got, account)
+				}
+			}
 		}
 	}
 }

@@ -17,7 +17,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// startNATS runs that many nats-servers as one cluster, with JetStream and the monitoring endpoint.
+// accounts are those of deploy/nats, but that who says nothing is let in, too.
+const accounts = `
+accounts { SCREENING { jetstream: enabled, users: [{user: worker, password: worker}] } }
+no_auth_user: worker`
+
+// startNATS runs that many nats-servers as one cluster, with JetStream in the account SCREENING and the monitoring
+// endpoint.
 func startNATS(t *testing.T, count int) (servers []*server.Server) {
 	t.Helper()
 	routes := freeRoutes(t, count)
@@ -33,6 +39,9 @@ func startNATS(t *testing.T, count int) (servers []*server.Server) {
 			}
 			options.Cluster = server.ClusterOpts{Name: "check", Host: "127.0.0.1", Port: port}
 			options.Routes = routes
+		}
+		if err := options.ProcessConfigString(accounts); err != nil {
+			t.Fatal(err)
 		}
 		s, err := server.NewServer(options)
 		if err != nil {

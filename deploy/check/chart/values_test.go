@@ -30,6 +30,7 @@ func TestBadValues(t *testing.T) {
 		{"keda: {trigger: cpu}", "/keda/trigger"},
 		{"terminationGracePeriodSeconds: 30", "/terminationGracePeriodSeconds"},
 		{"setup: {replicas: 2}", "/setup/replicas"},
+		{"setup: {hook: post-install}", "hook"},
 		{"nack: {replicas: 2}", "/nack/replicas"},
 		{"config: {Slots: 3}", "Slots"},
 		{"config: {slots: {a: b}}", "/config/slots"},
@@ -50,6 +51,7 @@ func TestBadValues(t *testing.T) {
 		{"nack: {enabled: true}", "nack.enabled: makes the streams that setup.enabled makes"},
 		{"keda: {enabled: true}", "keda.prometheus.serverAddress: is required"},
 		{"keda: {enabled: true, trigger: nats}", "keda.nats.monitoringEndpoints: is required"},
+		{"keda: {enabled: true, trigger: nats, nats: {monitoringEndpoints: ['http://n:8222']}}", "keda.nats.account: is required"},
 		{"keda: {enabled: true, trigger: metrics-api, minReplicaCount: 11}", "keda.minReplicaCount: is above keda.maxReplicaCount"},
 		{"resources: {limits: {memory: lots}}", "resources.limits.memory: \"lots\" is no quantity"},
 	} {

@@ -46,5 +46,8 @@
 {{- if and (eq .trigger "nats") (not .nats.monitoringEndpoints) }}
 {{- fail "keda.nats.monitoringEndpoints: is required with keda.trigger: nats" }}
 {{- end }}
+{{- if and (eq .trigger "nats") (not .nats.account) }}
+{{- fail "keda.nats.account: is required with keda.trigger: nats, as nats-server would not say that it knows no such account" }}
+{{- end }}
 {{- end }}{{- end }}
 {{- end -}}
