@@ -125,13 +125,14 @@ func Streams(o Options) []jetstream.StreamConfig {
 			DenyDelete: true,
 		},
 		{
-			// What the client would make for a bucket, but for AllowDirect.
+			// What the client would make for a bucket, but for AllowDirect and AllowRollup:
+			// one message with the header Nats-Rollup would remove all the others.
 			Name:        LimitsStream,
 			Description: "rescreen: the fleet's limits, and other registers",
 			Subjects:    []string{registerPrefix + ">"},
 			Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
 			Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1,
-			AllowRollup: true, DenyDelete: true,
+			DenyDelete: true,
 		},
 		{
 			// What the client would make for an object store, but for AllowDirect.

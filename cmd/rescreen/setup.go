@@ -273,15 +273,17 @@ func planConsumer(ctx context.Context, js jetstream.JetStream, want wantedConsum
 	})
 }
 
-// bucketStream is the stream that a client makes for a key-value bucket. Made
-// as a stream it goes through the same plan as all others.
+// bucketStream is the stream that a client makes for a key-value bucket, but for
+// roll-ups: by the header of one message they would remove all others, and only a
+// purge of a key needs them, which is not done here. Made as a stream it goes through
+// the same plan as all others.
 func bucketStream(b jetstream.KeyValueConfig) jetstream.StreamConfig {
 	const longestWindow = 2 * 60 * 1e9 // the client's own cap
 	s := jetstream.StreamConfig{
 		Name: "KV_" + b.Bucket, Description: b.Description, Subjects: []string{"$KV." + b.Bucket + ".>"},
 		MaxMsgsPerSubject: max(int64(b.History), 1), MaxBytes: b.MaxBytes, MaxAge: b.TTL, MaxMsgSize: b.MaxValueSize,
 		Storage: b.Storage, Replicas: max(b.Replicas, 1), Placement: b.Placement, RePublish: b.RePublish,
-		AllowRollup: true, DenyDelete: true, AllowDirect: true, Discard: jetstream.DiscardNew,
+		DenyDelete: true, AllowDirect: true, Discard: jetstream.DiscardNew,
 		Duplicates: longestWindow, Metadata: maps.Clone(b.Metadata),
 		AllowMsgTTL: b.LimitMarkerTTL != 0, SubjectDeleteMarkerTTL: b.LimitMarkerTTL,
 	}

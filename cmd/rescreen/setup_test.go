@@ -86,7 +86,7 @@ func TestSetupCanBeRepeated(t *testing.T) {
 	}
 }
 
-// What a client makes for a bucket is what setup would make.
+// What a client makes for a bucket is what setup would make, but for roll-ups.
 func TestBucketStreamIsTheClients(t *testing.T) {
 	js := testJetStream(t)
 	for _, b := range []jetstream.KeyValueConfig{
@@ -102,6 +102,7 @@ func TestBucketStreamIsTheClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		have := s.CachedInfo().Config
+		have.AllowRollup = false
 		diff, err := diffConfigs(monitored(have), respectStream(bucketStream(b), have), fixedStreamField)
 		if err != nil || diff != nil {
 			t.Errorf("%s: %v, %v", b.Bucket, diff, err)
@@ -128,6 +129,9 @@ func TestSetupPutsRightWhatMatters(t *testing.T) {
 	if _, err := setup(t.Context(), js, setupOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	for _, bucket := range []string{queue.BatchesBucket, store.LimitsBucket} { // as a client makes them, and earlier versions did
+		drift(t, js, "KV_"+bucket, func(c *jetstream.StreamConfig) { c.AllowRollup = true })
+	}
 	drift(t, js, store.RecordsStream, func(c *jetstream.StreamConfig) { c.AllowDirect = true; c.MaxMsgsPerSubject = 5 })
 	drift(t, js, store.WakesStream, func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 30 }) // drops wake-ups when full
 	drift(t, js, store.ResultsStream, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour })
@@ -137,9 +141,11 @@ func TestSetupPutsRightWhatMatters(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
+		"~ stream KV_screening_batches: allow_rollup_hdrs true → unset",
 		"~ stream SCREENING_RECORDS: allow_direct true → false: max_msgs_per_subject 5 → 1",
 		"~ stream SCREENING_WAKES: max_bytes 1073741824 → -1",
 		"~ stream SCREENING_RESULTS: max_age 1h → " + durationText(store.ResultsAge),
+		"~ stream KV_screening_limits: allow_rollup_hdrs true → unset",
 		"~ consumer SCREENING_WAKES due: ack_wait 1h → 20s",
 	}
 	for _, o := range []setupOptions{{DryRun: true}, {}} {
