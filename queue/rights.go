@@ -43,10 +43,12 @@ func PullSubjects(stream, consumer string) []string {
 	return []string{
 		api("CONSUMER.INFO", name),
 		api("CONSUMER.MSG.NEXT", name),
-		"$JS.ACK." + name + ".>",
+		"$JS.ACK." + name + ".*.*.*.*.*",
 		// With the domain and the account first, as servers from 2.14 on have it
-		// when js_ack_fc_v2 is on, and later ones by themselves.
-		"$JS.ACK.*.*." + name + ".>",
+		// when js_ack_fc_v2 is on, and later ones by themselves. Eleven tokens at
+		// least: with fewer it would be of any stream and consumer, as the server does
+		// not mind when the number of the first form after them is our name.
+		"$JS.ACK.*.*." + name + ".*.*.*.*.>",
 	}
 }
 

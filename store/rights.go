@@ -74,8 +74,8 @@ func ReadSubjects() []string {
 		api("CONSUMER.INFO", ResultsStream, "*"),
 		api("CONSUMER.DELETE", ResultsStream, "*"),
 		api("CONSUMER.MSG.NEXT", ResultsStream, "*"),
-		"$JS.ACK."+ResultsStream+".*.>",
-		"$JS.ACK.*.*."+ResultsStream+".*.>", // see queue.PullSubjects
+		"$JS.ACK."+ResultsStream+".*.*.*.*.*.*",
+		"$JS.ACK.*.*."+ResultsStream+".*.*.*.*.*.>", // eleven tokens, see queue.PullSubjects
 
 		api("STREAM.MSG.GET", EvidenceStream), api("STREAM.MSG.GET", EvidenceBucketStream),
 		api("CONSUMER.CREATE", EvidenceBucketStream, "*", chunkPrefix+"*"),

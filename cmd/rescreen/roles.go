@@ -34,7 +34,7 @@ func roles() ([]role, error) {
 	}
 	return []role{
 		{
-			name: "submitter", does: "submits batches and follows them; cannot read results, evidence or records",
+			name: "submitter", does: "submits batches and follows them; cannot read results, evidence or records; can read jobs that wait, and could stop a batch",
 			commands: []string{"batch submit", "batch list", "batch status", "batch watch"},
 			publish:  slices.Concat(queue.SubmitSubjects(), countSubjects()),
 		},
@@ -57,7 +57,7 @@ func roles() ([]role, error) {
 		},
 		{
 			name: "setup", does: "makes and changes streams and consumers; deletes none",
-			commands: []string{"setup"},
+			commands: []string{"setup", "setup dry-run"},
 			publish:  slices.Concat([]string{accountSubject}, setupSubjects()),
 		},
 	}, nil

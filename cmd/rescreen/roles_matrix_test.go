@@ -108,6 +108,13 @@ func matrixSubjects(t *testing.T, all []role) (literals, wild []string) {
 		for _, subject := range kept[stream] {
 			literals = append(literals, fmt.Sprintf(server.JSDirectGetLastBySubjectT, stream, subject))
 		}
+		// Acknowledgements that look like those of a stream that a role works with, by what
+		// is in the place of a number or of the domain.
+		for _, own := range []string{queue.JobsStream + ".2", store.ResultsStream + ".2", store.WakesStream + "." + store.DueConsumerName} {
+			if !strings.HasPrefix(own, stream+".") {
+				literals = append(literals, "$JS.ACK."+stream+".c."+own+".3.4.5", "$JS.ACK."+own+"."+stream+".c.1.2.3.4.5")
+			}
+		}
 		for _, consumer := range append(consumers[stream], "c") {
 			name := stream + "." + consumer
 			for _, template := range []string{
