@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,9 +18,17 @@ import (
 // batchDesk is what the batch commands work with.
 type batchDesk struct {
 	js      jetstream.JetStream
-	rights  rights
 	jobs    *queue.Jobs
 	batches *queue.Batches
+
+	ask   sync.Once
+	known rights
+}
+
+// rights are asked for when they are first needed.
+func (d *batchDesk) rights(ctx context.Context) rights {
+	d.ask.Do(func() { d.known = askRights(ctx, d.js.Conn()) })
+	return d.known
 }
 
 // openBatchDesk looks the job stream and the register up.
@@ -32,12 +41,12 @@ func openBatchDesk(ctx context.Context, js jetstream.JetStream) (*batchDesk, err
 	if err != nil {
 		return nil, setUpFirst(err)
 	}
-	return &batchDesk{js: js, rights: askRights(ctx, js.Conn()), jobs: jobs, batches: batches}, nil
+	return &batchDesk{js: js, jobs: jobs, batches: batches}, nil
 }
 
-func (d *batchDesk) tallier(batch queue.BatchID) *tallier {
+func (d *batchDesk) tallier(ctx context.Context, batch queue.BatchID) *tallier {
 	t := newTallier(d.js, batch)
-	t.results.rights, t.failures.rights = d.rights, d.rights
+	t.results.rights, t.failures.rights = d.rights(ctx), d.rights(ctx)
 	return t
 }
 
@@ -79,7 +88,7 @@ func unknownBatch(batch queue.BatchID) error {
 // status counts a batch once, and notes in the register when it has come to
 // its end. The error of a batch nobody has heard of wraps errUnknownBatch.
 func (d *batchDesk) status(ctx context.Context, batch queue.BatchID) (batchStatus, error) {
-	t := d.tallier(batch)
+	t := d.tallier(ctx, batch)
 	defer t.close(ctx)
 	return d.statusBy(ctx, batch, t)
 }
@@ -103,7 +112,7 @@ func (d *batchDesk) statusBy(ctx context.Context, batch queue.BatchID, t *tallie
 	}
 	var begun uint64
 	if uncounted(entry) {
-		if begun, err = countRecords(ctx, d.js, d.rights, batch); err != nil {
+		if begun, err = countRecords(ctx, d.js, d.rights(ctx), batch); err != nil {
 			return batchStatus{}, err
 		}
 	}
@@ -152,7 +161,7 @@ func (s batchStatus) total() uint64 { return s.outcomes() + s.Open }
 // Who may only read still sees the status: a mark that cannot be made is left
 // to the next one who looks.
 func (d *batchDesk) noteEnd(ctx context.Context, s batchStatus, at time.Time) batchStatus {
-	if !s.Complete || s.Queued > 0 || s.Unregistered || s.State != queue.Submitted || !d.rights.publish(queue.BatchSubject(s.Name)) {
+	if !s.Complete || s.Queued > 0 || s.Unregistered || s.State != queue.Submitted || !d.rights(ctx).publish(queue.BatchSubject(s.Name)) {
 		return s
 	}
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)

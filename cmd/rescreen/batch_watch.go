@@ -27,7 +27,7 @@ const lookShare = 20
 // that is away is waited for. The error is ctx's, or one that will not pass,
 // such as errUnknownBatch.
 func (d *batchDesk) watch(ctx context.Context, batch queue.BatchID, o watchOptions) (batchStatus, error) {
-	t := d.tallier(batch)
+	t := d.tallier(ctx, batch)
 	defer t.close(ctx)
 	complete, told := 0, false
 	for {

@@ -34,6 +34,7 @@ func (s natsSettings) openDesk(ctx context.Context, a *app, name string, show *p
 	if err != nil {
 		return nil, nil, err
 	}
+	a.link = link
 	desk, err := openBatchDesk(ctx, link.JS)
 	if err != nil {
 		link.Close()

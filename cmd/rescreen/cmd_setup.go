@@ -41,6 +41,7 @@ func (c *setupCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer link.Close()
+	a.link = link
 	changes, err := setup(ctx, link.JS, setupOptions{Replicas: c.Replicas, DryRun: c.DryRun})
 	if printErr := c.print(a, changes); printErr != nil {
 		return printErr

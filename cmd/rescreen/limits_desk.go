@@ -19,6 +19,7 @@ func (t limitsTarget) open(ctx context.Context, a *app, name string) (*natsLink,
 	if err != nil {
 		return nil, nil, err
 	}
+	a.link = link
 	s, err := store.Open(ctx, link.JS, a.now)
 	if err != nil {
 		link.Close()

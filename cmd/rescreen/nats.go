@@ -236,6 +236,10 @@ func handlers(log *zap.Logger, closing *atomic.Bool, denied *denial, lost chan<-
 	}))
 	return []nats.Option{
 		nats.ErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			if isUserInfoDenied(err) {
+				log.Debug("NATS does not let us ask for our rights", zap.Error(err))
+				return // nor does anything depend on it
+			}
 			denied.note(nc, err)
 			fields := []zap.Field{zap.Error(err)}
 			if sub != nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -24,11 +26,22 @@ type rights struct {
 
 // askRights asks the server which they are. What is not allowed gets no answer,
 // so it is good to know beforehand where there is another way. A server that does
-// not say is taken to allow everything.
+// not say is taken to allow everything, and so is one that does not let us ask:
+// permissions that were written for earlier versions.
 func askRights(ctx context.Context, nc *nats.Conn) rights {
 	ctx, cancel := context.WithTimeout(ctx, rightsPatience)
 	defer cancel()
-	m, err := nc.RequestWithContext(ctx, userInfoSubject, nil)
+	inbox := nc.NewInbox()
+	answers, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return rights{}
+	}
+	defer func() { _ = answers.Unsubscribe() }()
+	// What is not allowed is said before the answer to a ping.
+	if nc.PublishRequest(userInfoSubject, inbox, nil) != nil || nc.FlushWithContext(ctx) != nil || isUserInfoDenied(nc.LastError()) {
+		return rights{}
+	}
+	m, err := answers.NextMsgWithContext(ctx)
 	if err != nil {
 		return rights{}
 	}
@@ -43,6 +56,12 @@ func askRights(ctx context.Context, nc *nats.Conn) rights {
 		return rights{}
 	}
 	return answer.Data.Permissions.Publish
+}
+
+// isUserInfoDenied reports whether the server does not let us ask for our rights. The
+// protocol tells by the text alone what was denied.
+func isUserInfoDenied(err error) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+userInfoSubject+`"`)
 }
 
 // publish reports whether a message may be published.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -104,4 +105,59 @@ func TestRightsAreAskedFor(t *testing.T) {
 	if asked := askRights(t.Context(), nc); !asked.publish("a") {
 		t.Errorf("without a server: %+v", asked)
 	}
+}
+
+// With permissions that were written before there was something to ask, commands that
+// count do so at once, and say nothing of it.
+func TestRightsThatMayNotBeAskedFor(t *testing.T) {
+	t.Parallel()
+	s, err := startNATS(&server.Options{StoreDir: t.TempDir(), Users: []*server.User{
+		{Username: "admin", Password: "a"},
+		{Username: "old", Password: "o", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"$JS.API.>", "$KV.>"}}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_rescreen.>"}},
+		}},
+	}})
+	must(t, err)
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	as := func(user, password string, args ...string) (stderr string) {
+		t.Helper()
+		_, stderr, err := runIn(t, nil, append(args, "--server", s.ClientURL(), "--user", user, "--password", password)...)
+		must(t, err)
+		return stderr
+	}
+	as("admin", "a", "setup")
+	begun := time.Now()
+	if stderr := as("old", "o", "batch", "list"); strings.Contains(stderr, "violation") {
+		t.Errorf("says\n%s", stderr)
+	}
+	if took := time.Since(begun); took >= rightsPatience {
+		t.Errorf("waited %v", took)
+	}
+}
+
+// A command of another role says what it is not allowed, and what to do.
+func TestCommandsOfOtherRoles(t *testing.T) {
+	t.Parallel()
+	all, err := roles()
+	must(t, err)
+	s := newRoleServer(t, all, "")
+	s.command("setup", "setup")
+	t.Run("commands", func(t *testing.T) {
+		for _, c := range []struct{ role, command, denied string }{
+			{"submitter", "limits show", "_INBOX_rescreen.limits-show"},
+			{"consumer", "setup --dry-run", "$JS.API.INFO"},
+			{"setup", "batch list", "_INBOX_rescreen.batch-list"},
+		} {
+			t.Run(c.role, func(t *testing.T) {
+				t.Parallel()
+				_, _, err := runIn(t, nil, append(strings.Fields(c.command), "--server", s.nats.ClientURL(), "--user", c.role, "--password", c.role)...)
+				var shown strings.Builder
+				printError(&shown, err)
+				if exitCode(err) != exitFailed || !strings.Contains(shown.String(), "did not allow it: ") || !strings.Contains(shown.String(), c.denied) ||
+					!strings.Contains(shown.String(), "rescreen setup --print-permissions") {
+					t.Errorf("%s: %s", c.command, shown.String())
+				}
+			})
+		}
+	})
 }

@@ -24,6 +24,7 @@ type app struct {
 	warnings       problems    // with settings that work but should not stay so
 	found          problems    // with settings, for an examiner
 	faults         faults      // nil but in tests of crashes
+	link           *natsLink   // of a command that asks NATS and ends; nil before, and for others
 }
 
 // faults stands between a worker and all that it works with.
@@ -62,6 +63,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 	err = selected.Run(a)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return failedError(fmt.Errorf("interrupted: %w", context.Cause(ctx)), "")
+	}
+	if err != nil && a.link != nil {
+		return a.link.explain(err)
 	}
 	return err
 }

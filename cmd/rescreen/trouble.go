@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,7 +52,7 @@ func (l *natsLink) diagnose(err error) worker.Diagnosis {
 		return worker.Diagnosis{Kind: kindAbsent, Do: "if it stays so, make what is missing with: rescreen setup"}
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return worker.Diagnosis{Kind: kindDenied, Do: "give this user the permission back"}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, queue.ErrNoAnswer):
+	case isNoAnswer(err):
 		// A request that is not allowed gets no answer; the server tells of it
 		// on the connection.
 		if last := l.denied.last(); last != "" {
@@ -60,6 +61,21 @@ func (l *natsLink) diagnose(err error) worker.Diagnosis {
 		return worker.Diagnosis{Kind: kindTimeout}
 	}
 	return worker.Diagnosis{Kind: kindOther}
+}
+
+// explain says why a command has got no answer, if that is known: a person does not
+// find the reason in what was logged before.
+func (l *natsLink) explain(err error) error {
+	last := l.denied.last()
+	if last == "" || !isNoAnswer(err) {
+		return err
+	}
+	return failedError(fmt.Errorf("%w; the server did not allow it: %s", err, last),
+		"Use a user of the role that has this command, or give this one its permissions: rescreen setup --print-permissions prints them.")
+}
+
+func isNoAnswer(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, queue.ErrNoAnswer)
 }
 
 func isDisconnection(err error) bool {
