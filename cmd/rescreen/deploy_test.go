@@ -128,14 +128,13 @@ func TestComposeConfiguresNATS(t *testing.T) {
 	root := t.TempDir() // of the container
 	etc, run := filepath.Join(root, "etc/nats"), filepath.Join(root, "run")
 	must(t, os.MkdirAll(etc, 0o700))
-	must(t, os.MkdirAll(run, 0o700))
-	for from, to := range map[string]string{
-		composeDeploy + "nats.conf": etc, permissionsFile: etc, composeDeploy + "secrets.sh": run,
-	} {
-		text, err := os.ReadFile(from)
+	for _, file := range []string{composeDeploy + "nats.conf", permissionsFile} {
+		text, err := os.ReadFile(file)
 		must(t, err)
-		must(t, os.WriteFile(filepath.Join(to, filepath.Base(from)), text, 0o700))
+		must(t, os.WriteFile(filepath.Join(etc, filepath.Base(file)), text, 0o600))
 	}
+	compose := checkoutOf077(t)
+	must(t, os.Symlink(compose, run))
 	t.Setenv("SERVER_NAME", "nats-2")
 	config := filepath.Join(etc, "nats.conf")
 	if _, err := server.ProcessConfigFile(config); err == nil {
@@ -162,6 +161,59 @@ func TestComposeConfiguresNATS(t *testing.T) {
 				slices.Equal(u.Permissions.Publish.Allow, r.permissions().Publish.Allow)
 		}) {
 			t.Errorf("no %s with its password and permissions", r.name)
+		}
+	}
+}
+
+// checkoutOf077 returns deploy/compose of a checkout with all that it mounts, which
+// nobody but its owner can read.
+func checkoutOf077(t *testing.T) string {
+	t.Helper()
+	compose := filepath.Join(t.TempDir(), "deploy/compose")
+	for _, source := range append(composeMounts(t), "./secrets.sh") {
+		to := filepath.Join(compose, source)
+		info, err := os.Stat(composeDeploy + source)
+		must(t, err)
+		if info.IsDir() {
+			must(t, os.MkdirAll(to, 0o700))
+			continue
+		}
+		text, err := os.ReadFile(composeDeploy + source)
+		must(t, err)
+		must(t, os.MkdirAll(filepath.Dir(to), 0o700))
+		must(t, os.WriteFile(to, text, 0o600))
+	}
+	must(t, os.WriteFile(filepath.Join(compose, "../../testdata/portfolio.csv"), nil, 0o600))
+	return compose
+}
+
+// composeMounts are the files and directories of the checkout that are mounted.
+func composeMounts(t *testing.T) []string {
+	t.Helper()
+	var sources []string
+	for _, s := range readCompose(t).Services {
+		for _, volume := range s.Volumes {
+			if source, _, _ := strings.Cut(volume, ":"); strings.HasPrefix(source, ".") {
+				sources = append(sources, source)
+			}
+		}
+	}
+	slices.Sort(sources)
+	return slices.Compact(sources)
+}
+
+// Programs in containers, which are other users, can read what is mounted.
+func TestComposeMountsAreReadable(t *testing.T) {
+	compose := checkoutOf077(t)
+	out, err := exec.Command("sh", "-c", "umask 077; sh "+filepath.Join(compose, "secrets.sh")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("secrets.sh: %s%v", out, err)
+	}
+	for _, source := range append(composeMounts(t), "../../testdata/portfolio.csv") {
+		info, err := os.Stat(filepath.Join(compose, source))
+		must(t, err)
+		if mode := info.Mode().Perm(); mode&0o004 == 0 || info.IsDir() && mode&0o001 == 0 {
+			t.Errorf("%s: mode %v", source, info.Mode())
 		}
 	}
 }
@@ -212,4 +264,30 @@ func TestSystemdUnit(t *testing.T) {
 			t.Errorf("%s=%v, want %q", name, got, want)
 		}
 	}
+}
+
+// The line that runs doctor says what the unit says, and leaves the credential to
+// systemd.
+func TestSystemdDoctor(t *testing.T) {
+	text, err := os.ReadFile(unitFile)
+	must(t, err)
+	m := regexp.MustCompile(`(?m)^#   (systemd-run .*\\\n)#( .*)$`).FindSubmatch(text)
+	if m == nil {
+		t.Fatal("no line")
+	}
+	line := strings.Replace(string(m[1])+string(m[2]), "systemd-run", `printf '%s\n'`, 1)
+	out, err := exec.Command("sh", "-c", line).Output()
+	must(t, err)
+	args := strings.Split(strings.TrimSpace(string(out)), "\n")
+	unit := unitSettings(t)
+	for _, name := range []string{"User", "EnvironmentFile", "LoadCredential"} {
+		if !slices.Contains(args, name+"="+unit[name][0]) {
+			t.Errorf("not with %s of the unit: %q", name, args)
+		}
+	}
+	program := slices.Index(args, strings.Fields(unit["ExecStart"][0])[0])
+	if program < 0 || !slices.Contains(args, "${CREDENTIALS_DIRECTORY}/api-client-secret") || !slices.Contains(args, "/var/lib/"+unit["StateDirectory"][0]) {
+		t.Fatalf("runs %q", args)
+	}
+	accepts(t, nil, args[program+1:]...)
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -37,6 +39,15 @@ func secretValue(flag string, direct personal.Text, file string) (personal.Text,
 // with a secret in it.
 var secretFiles = []string{"creds", "nkey", "tlskey"}
 
+// dockerSecrets is where Docker mounts secrets into a container: by itself readable by
+// everybody there is in it, which is us, and none of ours to change.
+const dockerSecrets = "/run/secrets/"
+
+// openToAll reports whether everybody on the machine can read a file.
+func openToAll(name string, mode fs.FileMode) bool {
+	return mode.Perm()&0o004 != 0 && !strings.HasPrefix(filepath.Clean(name), dockerSecrets)
+}
+
 // secretFileWarnings tells of files of secrets that everybody on the machine
 // can read.
 func secretFileWarnings(settings []effective) problems {
@@ -46,7 +57,7 @@ func secretFileWarnings(settings []effective) problems {
 		if name == "" || !strings.HasSuffix(e.flag.Name, "-file") && !slices.Contains(secretFiles, e.flag.Name) {
 			continue
 		}
-		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o004 != 0 {
+		if info, err := os.Stat(name); err == nil && openToAll(name, info.Mode()) {
 			out.addf("--"+e.flag.Name, "everybody on this machine can read %s (mode %04o): chmod 600 keeps it to its owner", name, info.Mode().Perm())
 		}
 	}
