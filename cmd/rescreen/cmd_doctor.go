@@ -20,6 +20,7 @@ type doctorCmd struct {
 	Person     string        `flag:"only" placeholder:"FILE" help:"Whom --live screens: a portfolio, as for batch submit, of one row. By itself a documented test person, except in prod."`
 	AcceptBill bool          `flag:"only" help:"Let --live create a session in prod, which is billed."`
 	LiveWait   time.Duration `flag:"only" default:"2m" placeholder:"TIME" help:"How long --live waits for the results."`
+	FailOn     status        `flag:"only" enum:"warn,fail" default:"warn" placeholder:"warn|fail" help:"From what on doctor exits with another code than 0: fail lets warnings pass."`
 	Output     string        `flag:"only" short:"o" enum:"table,json,nagios" default:"table" placeholder:"table|json|nagios" help:"How to print."`
 }
 
@@ -34,8 +35,8 @@ const (
 // Help implements kong.HelpProvider.
 func (c *doctorCmd) Help() string {
 	return "Every check is one line: ok, warn, fail, or unknown for what cannot be seen from here; below stands what to do. Nothing is changed anywhere. " +
-		"It logs in at the API and asks it once for the access rights, beside the limits of the fleet.\n\n" +
-		"Exit codes, as monitoring plugins have them: 0 all well, 1 warnings, 2 something fails, 3 the checks could not be made at all (a mistake on the command line)."
+		"It logs in at the API and asks it once for the access rights, and with --live runs its session, beside the limits of the fleet; --live does not begin while those let no creation out.\n\n" +
+		"Exit codes, as monitoring plugins have them: 0 all well, 1 warnings (0 with --fail-on fail), 2 something fails, 3 the checks could not be made at all (a mistake on the command line)."
 }
 
 // examinesSettings implements examiner.
@@ -52,16 +53,19 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 		}
 	}
 	found := d.examine(ctx)
+	if ctx.Err() != nil { // what was cut off looks as if it failed
+		return withCode(exitUnknown, fmt.Errorf("interrupted: %v", context.Cause(ctx)))
+	}
 	if live != nil {
 		found = append(found, live.examine(ctx, found)...)
-	}
-	if err := ctx.Err(); err != nil {
-		return withCode(exitUnknown, fmt.Errorf("interrupted: %v", context.Cause(ctx)))
 	}
 	if err := c.print(a, found); err != nil {
 		return withCode(exitUnknown, err)
 	}
-	return doctorExit(found)
+	if ctx.Err() != nil {
+		return withCode(exitUnknown, fmt.Errorf("interrupted: %v%s", context.Cause(ctx), live.left()))
+	}
+	return doctorExit(found, c.FailOn)
 }
 
 func (c *doctorCmd) doctor(a *app) *doctor {
@@ -72,9 +76,12 @@ func (c *doctorCmd) doctor(a *app) *doctor {
 	return &doctor{now: a.now, settings: c.workerSettings, app: a, role: c.Role, space: diskSpace, log: log}
 }
 
-// doctorExit turns findings into the exit code.
-func doctorExit(found []finding) error {
+// doctorExit turns findings into the exit code, from a status on.
+func doctorExit(found []finding, from status) error {
 	worst, count := sumUp(found)
+	if from.worse(worst) {
+		return nil
+	}
 	code := map[status]int{statusWarn: exitWarning, statusFail: exitCritical}[worst]
 	if code == 0 {
 		return nil
@@ -164,7 +171,11 @@ func printNagios(w io.Writer, found []finding) error {
 			names = append(names, f.Name+": "+f.Found)
 		}
 	}
-	if len(names) == 0 {
+	switch unknown := count[statusUnknown]; {
+	case worst != statusOK:
+	case unknown > 0:
+		names = []string{fmt.Sprintf("nothing wrong; %d of %d checks could not be made", unknown, len(found))}
+	default:
 		names = []string{"all checks are well"}
 	}
 	// A bar would end the text.

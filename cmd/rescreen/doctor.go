@@ -24,6 +24,8 @@ type doctor struct {
 	resolver *net.Resolver  // nil: the system's
 	space    func(dir string) (free, total uint64, err error)
 	log      *zap.Logger
+
+	held string // why the fleet's limits let no creation out, as the check of the limits has found; "" if they do
 }
 
 // A finding is what one check has found.
@@ -113,7 +115,7 @@ const (
 func (d *doctor) examine(ctx context.Context) []finding {
 	ctx, cancel := context.WithTimeout(ctx, examineTime)
 	defer cancel()
-	groups := []func(context.Context) []finding{d.examineHere, d.examineNATS, d.examineMonitors, d.examineAPI}
+	groups := []func(context.Context) []finding{d.examineHere, d.examineServers, d.examineAPI}
 	found := make([][]finding, len(groups))
 	var all sync.WaitGroup
 	for i, examine := range groups {

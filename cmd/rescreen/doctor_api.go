@@ -33,7 +33,7 @@ const (
 func (d *doctor) examineAPI(ctx context.Context) []finding {
 	a := &apiDoctor{doctor: d}
 	if !d.callsAPI() {
-		return notTried(a.probes(), "a "+string(d.role)+" does not call the API")
+		return notTried(a.probes(), d.role.one()+" does not call the API")
 	}
 	if found := d.settings.API.problems(true); len(found) > 0 {
 		return notTried(a.probes(), "the settings of the API are wrong, see configuration")
@@ -212,6 +212,12 @@ func (a *apiDoctor) registry(ctx context.Context) finding {
 		return notKnown("the API does not know the path that is assumed (access_rights of --api-profile); what a session tells, --live shows: %s", apiText(err))
 	case kind == apiclient.Denied:
 		return failure("See api-scopes; and ask BankID whether the client is provisioned for the AML API.", "the token is refused: %s", apiText(err))
+	case errors.Is(err, context.Canceled):
+		return notKnown("not tried: interrupted")
+	case kind == apiclient.Throttled:
+		return warning("Too many calls are made with this client: rescreen limits show tells what the fleet's limits let out, and --request-rate holds it back. Jobs wait meanwhile.", "the API lets no call in: %s", apiText(err))
+	case kind == apiclient.Unavailable:
+		return failure("See api-reach; if the way is free, the API itself is down: bankid-services.statuspage.io tells of outages. Jobs wait meanwhile.", "%s", downText(err))
 	case err != nil:
 		return notKnown("%s", apiText(err))
 	case granted == nil:
@@ -221,6 +227,15 @@ func (a *apiDoctor) registry(ctx context.Context) finding {
 			"no access: the API answers, without what comes from the National Registry")
 	}
 	return fine("access granted")
+}
+
+// downText says how an API that is down shows it.
+func downText(err error) string {
+	var e *apiclient.Error
+	if errors.As(err, &e) && e.Status != 0 {
+		return fmt.Sprintf("the API answers with status %d", e.Status)
+	}
+	return "the API does not answer: " + apiText(err)
 }
 
 // apiText is the text of an error without the id of the request, which is new each time.

@@ -79,6 +79,11 @@ func brokenAPIs() []broken {
 			sim: amlsim.Config{Scopes: []string{amlsim.ScopeBasic}}},
 		{name: "no access to the National Registry", check: "national-registry", status: statusWarn, found: "no access", do: "RF-1514", sim: amlsim.Config{NoRegistryAccess: true}},
 		{name: "a client that is not provisioned", check: "national-registry", status: statusFail, found: "the token is refused", do: "provisioned", sim: fault(amlsim.CallAccessRights, 403, "")},
+		{name: "an API that is down", check: "national-registry", status: statusFail, found: "the API answers with status 503", do: "statuspage", sim: fault(amlsim.CallAccessRights, 503, "")},
+		{name: "an API that breaks connections off", check: "national-registry", status: statusFail, found: "the API does not answer", do: "statuspage",
+			sim:   amlsim.Config{Faults: []amlsim.Fault{{Call: amlsim.CallAccessRights, Do: amlsim.Action{Kind: amlsim.ActReset}}}},
+			wreck: func(s *doctorSite) { s.hideAll(`unavailable: .*`, "unavailable: CAUSE") }},
+		{name: "an API that is asked too often", check: "national-registry", status: statusWarn, found: "status 429", do: "rescreen limits show", sim: fault(amlsim.CallAccessRights, 429, "")},
 		{name: "no such call", check: "national-registry", status: statusUnknown, found: "does not know the path", sim: fault(amlsim.CallAccessRights, 404, "")},
 		{name: "an API by another clock", check: "api-clock", status: statusWarn, found: "an hour ahead of ours", do: "NTP",
 			wreck: func(s *doctorSite) {
@@ -199,7 +204,7 @@ func TestDoctorLive(t *testing.T) {
 		"no poll":         {status(amlsim.CallSession, 405), nil, "live-session-path", "fail", "cannot be asked for"},
 		"no document":     {status(amlsim.CallDocument, 405), nil, "live-document", "fail", "cannot be fetched"},
 		"no report":       {status(amlsim.CallReport, 405), nil, "live-report-path", "warn", "not at the path"},
-		"failed":          {fault(amlsim.Fault{Call: amlsim.CallSession, Do: amlsim.Action{Kind: amlsim.ActLiteral, Literal: "FAILED"}}), nil, "live-session-status", "fail", "the session failed"},
+		"failed":          {fault(amlsim.Fault{Call: amlsim.CallSession, Do: amlsim.Action{Kind: amlsim.ActLiteral, Literal: "FAILED"}}), nil, "live-session-status", "fail", "the session failed, by its document's status FAILED"},
 		"another word":    {fault(amlsim.Fault{Call: amlsim.CallSession, Do: amlsim.Action{Kind: amlsim.ActLiteral, Literal: "KLAR"}}), []string{"--live-wait", "300ms"}, "live-session-status", "fail", "KLAR"},
 		"never there":     {status(amlsim.CallSession, 404), nil, "live-unknown-session", "ok", "status 404"},
 		"everything 200":  {status(amlsim.CallSession, 200), []string{"--live-wait", "300ms"}, "live-unknown-session", "warn", ""},
@@ -243,6 +248,7 @@ func TestDoctorLiveInProd(t *testing.T) {
 	const header = "customer_ref,first_name,last_name,date_of_birth,ssn\n"
 	one := file("one.csv", header+"C-1,Nobody,Atall,1980-02-03,\n")
 	prod := []string{"--api-env", "prod", "--api-client-id", "x", "--api-client-secret", "y"}
+	current := []string{"--api-env", "current", "--api-client-id", "x", "--api-client-secret", "y"}
 	for name, c := range map[string]struct {
 		args []string
 		want string // "" is: it would go on
@@ -254,7 +260,13 @@ func TestDoctorLiveInProd(t *testing.T) {
 		"an empty file":      {append(prod, "--accept-bill", "--person", file("none.csv", header)), "holds nobody"},
 		"a number for tests": {append(prod, "--accept-bill", "--person", file("test.csv", header+"C-1,A,B,,01835499977\n")), "ssn"},
 		"no file":            {append(prod, "--accept-bill", "--person", "nowhere.csv"), "cannot be read"},
-		"the test people":    {[]string{"--api-env", "current", "--api-client-id", "x", "--api-client-secret", "y"}, ""},
+		"prod's issuer":      {append(current, "--api-issuer", "https://auth.bankid.no/auth/realms/prod"), "auth.bankid.no, which is prod"},
+		"prod's API":         {append(current, "--api-base-url", "https://AML.bankidapis.no:443/v1"), "aml.bankidapis.no, which is prod"},
+		"prod's tokens":      {append(current, "--api-token-url", "https://auth.bankid.no./token"), "auth.bankid.no, which is prod"},
+		"prod in a profile":  {append(current, "--api-profile", file("profile.yaml", "base_urls: {current: https://aml.bankidapis.no}\n")), "aml.bankidapis.no, which is prod"},
+		"prod, and agreed":   {append(current, "--api-issuer", "https://auth.bankid.no/auth/realms/prod", "--person", one, "--accept-bill"), ""},
+		"a test in prod":     {append(current, "--api-issuer", "https://auth.bankid.no/auth/realms/prod", "--accept-bill", "--person", file("test2.csv", header+"C-1,A,B,,01835499977\n")), "ssn"},
+		"the test people":    {current, ""},
 	} {
 		d, cmd := site.doctor(c.args...)
 		_, err := cmd.live(d)

@@ -43,7 +43,7 @@ func (d *doctor) configuration(context.Context) finding {
 	if len(odd) > 0 {
 		return warning("Remove or correct these variables: nothing reads them.", "%s", strings.Join(odd, "; "))
 	}
-	return fine("all settings of a %s can be used", d.role)
+	return fine("all settings of %s can be used", d.role.one())
 }
 
 // callsAPI reports whether what is examined calls the API.

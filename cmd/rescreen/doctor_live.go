@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"rescreen/apiclient"
@@ -19,9 +22,12 @@ type liveSession struct {
 	api   *apiDoctor
 	query apiclient.Query
 	wait  time.Duration // for the results
+	// agreed: somebody was named, and it may be billed.
+	agreed bool
 
 	ref       apiclient.Ref
-	createErr error
+	cut       bool                // it was interrupted
+	createErr error               // a *refusal if it was not begun
 	earlyErr  error               // of fetching the document before it was ready
 	infos     []apiclient.Session // the answers to polls, in their order
 	pollErr   error
@@ -54,11 +60,18 @@ func testPerson() apiclient.Query {
 // live prepares a session. In prod nobody is screened, or billed, without being named
 // and agreed to.
 func (c *doctorCmd) live(d *doctor) (*liveSession, error) {
+	l := &liveSession{api: &apiDoctor{doctor: d}, query: testPerson(), wait: c.LiveWait, agreed: c.Person != "" && c.AcceptBill}
 	prod := c.API.APIEnv == envProd
-	if prod && (c.Person == "" || !c.AcceptBill) {
-		return nil, usageError(errors.New("--live in prod screens a real person and is billed"), "Name the person with --person FILE and agree with --accept-bill; or use --api-env current.")
+	if prod && !l.agreed {
+		return nil, usageError(errors.New("--live in prod screens a real person and is billed"), agree)
 	}
-	l := &liveSession{api: &apiDoctor{doctor: d}, query: testPerson(), wait: c.LiveWait}
+	profile, _ := c.API.profile() // one that cannot be read stands in the configuration's finding
+	if host := prodHost(c.API.APIIssuer, c.API.APIBaseURL, c.API.APITokenURL, profile.BaseURLs[string(c.API.APIEnv)]); host != "" {
+		prod = true
+		if !l.agreed {
+			return nil, usageError(fmt.Errorf("--live at %s, which is prod, screens a real person and is billed", host), agree)
+		}
+	}
 	if c.Person == "" {
 		return l, nil
 	}
@@ -67,11 +80,36 @@ func (c *doctorCmd) live(d *doctor) (*liveSession, error) {
 		return nil, usageError(fmt.Errorf("--person cannot be read: %w", err), "")
 	}
 	defer func() { _ = file.Close() }() // opened for reading: nothing can be lost
-	l.query, err = onePerson(file, portfolio.Options{RefuseTestNumbers: !c.API.testNumbersAllowed()})
+	l.query, err = onePerson(file, portfolio.Options{RefuseTestNumbers: prod && !c.API.AllowTestNumbers})
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--person %s: %w", c.Person, err), "It is a portfolio, CSV with a header or NDJSON, of one row.")
 	}
 	return l, nil
+}
+
+const agree = "Name the person with --person FILE and agree with --accept-bill; or use the test environment: --api-env current, without addresses of prod."
+
+// prodHost returns the first host among the addresses that is one of prod's, "" if
+// none is.
+func prodHost(addresses ...string) string {
+	prod, err := apiclient.Environment(apiclient.EnvProd)
+	if err != nil {
+		return ""
+	}
+	host := func(address string) string {
+		u, err := url.Parse(address)
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	}
+	known := []string{host(prod.Issuer), host(prod.BaseURL), host(prod.TokenURL)}
+	for _, a := range addresses {
+		if h := host(a); h != "" && slices.Contains(known, h) {
+			return h
+		}
+	}
+	return ""
 }
 
 // onePerson reads a portfolio of one row.
@@ -101,7 +139,13 @@ func onePerson(in io.Reader, o portfolio.Options) (apiclient.Query, error) {
 func (l *liveSession) examine(ctx context.Context, before []finding) []finding {
 	var probes []probe
 	for _, r := range assumptions() {
-		probes = append(probes, probe{"live-" + r.name, func(context.Context) finding { return r.judge(l) }})
+		probes = append(probes, probe{"live-" + r.name, func(context.Context) finding {
+			f := r.judge(l)
+			if l.cut && f.Status != statusOK && r.name != "create" { // a POST always ends; of the rest only what holds is certain
+				return notKnown("interrupted before it was seen")
+			}
+			return f
+		}})
 	}
 	for _, f := range before {
 		if f.Name == "api-token" && f.Status != statusOK {
@@ -113,7 +157,49 @@ func (l *liveSession) examine(ctx context.Context, before []finding) []finding {
 	}
 	defer l.api.client.Close()
 	l.run(ctx)
+	l.cut = ctx.Err() != nil
 	return look(ctx, probeTime, probes)
+}
+
+// A refusal is why no session was begun.
+type refusal struct{ found, do string }
+
+func (r *refusal) Error() string { return r.found }
+
+// refuse says why no session may be begun, now that the addresses are known.
+func (l *liveSession) refuse(ctx context.Context) *refusal {
+	if ctx.Err() != nil {
+		return &refusal{found: "not tried: interrupted"}
+	}
+	if held := l.api.held; held != "" {
+		return &refusal{"not tried, as the fleet's limits say: " + held, "See limits. Run --live again when creations go out."}
+	}
+	if host := prodHost(l.api.login.Base, l.api.login.TokenURL); host != "" && !l.agreed {
+		return &refusal{"not tried: the issuer says that the API is at " + host + ", which is prod, where a session screens a real person and is billed", agree}
+	}
+	return nil
+}
+
+// create creates the session. It always ends, whoever waits for it: a session whose
+// answer nobody hears is billed all the same.
+func (l *liveSession) create(ctx context.Context) (apiclient.SessionID, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), worker.CreateClaim) // the client's own timeout is below that
+	defer cancel()
+	return l.api.client.CreateSession(ctx, nil, l.query)
+}
+
+// left says what an interrupted session has left at the API; "" if nothing.
+func (l *liveSession) left() string {
+	if l == nil {
+		return ""
+	}
+	switch kind, failed := apiclient.KindOf(l.createErr); {
+	case l.ref.ID != "":
+		return "; a session was created, and may be billed"
+	case failed && kind == apiclient.Unknown:
+		return "; a session may have been created, and be billed"
+	}
+	return ""
 }
 
 // run takes a session through its life as a worker does, with a few harmless calls
@@ -121,7 +207,14 @@ func (l *liveSession) examine(ctx context.Context, before []finding) []finding {
 func (l *liveSession) run(ctx context.Context) {
 	client := l.api.client
 	l.api.login, l.api.err = client.LogIn(ctx)
-	id, err := client.CreateSession(ctx, nil, l.query)
+	if r := l.refuse(ctx); r != nil {
+		l.createErr = r
+		return
+	}
+	if l.createErr = l.api.err; l.createErr != nil {
+		return
+	}
+	id, err := l.create(ctx)
 	if l.createErr = err; err != nil {
 		return
 	}

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 )
 
-// examineMonitors asks the monitoring endpoints that are named.
-func (d *doctor) examineMonitors(ctx context.Context) []finding {
+// askMonitors asks the monitoring endpoints that are named.
+func (d *doctor) askMonitors(ctx context.Context) *monitorDoctor {
 	m := &monitorDoctor{doctor: d}
 	for _, address := range splitServers(d.settings.NATS.Monitor) {
 		m.servers = append(m.servers, monitoredServer{address: address})
@@ -19,6 +21,11 @@ func (d *doctor) examineMonitors(ctx context.Context) []finding {
 		all.Go(func() { s.unwell = readServerHealth(ctx, s.address) })
 	}
 	all.Wait()
+	return m
+}
+
+// examine judges what they said.
+func (m *monitorDoctor) examine(ctx context.Context) []finding {
 	return look(ctx, probeTime, []probe{
 		{"sync-interval", m.syncInterval},
 		{"nats-health", m.health},
@@ -30,6 +37,7 @@ func (d *doctor) examineMonitors(ctx context.Context) []finding {
 type monitorDoctor struct {
 	*doctor
 	servers []monitoredServer
+	holders []string // the servers that hold our streams; none if that is not known
 }
 
 type monitoredServer struct {
@@ -86,7 +94,7 @@ func (m *monitorDoctor) syncInterval(context.Context) finding {
 				"%s syncs to the disk every %s only", s.name(), durationText(s.facts.JetStream.Config.interval())))
 		}
 	}
-	return together(found, fine("all %d servers sync every write to the disk before it counts", len(m.servers)))
+	return together(found, m.each("every write is synced to the disk before it counts,"))
 }
 
 // health asks each server whether its streams and consumers are well.
@@ -107,7 +115,7 @@ func (m *monitorDoctor) health(context.Context) finding {
 			found = append(found, warning("See whether that server runs, and whether --nats-monitor is right.", "%s: %v", s.name(), s.unwell))
 		}
 	}
-	return together(found, fine("all %d servers are well", len(m.servers)))
+	return together(found, m.each("all is well"))
 }
 
 // storage looks how much of what JetStream may use on each server is used.
@@ -133,5 +141,30 @@ func (m *monitorDoctor) storage(context.Context) finding {
 	if text == "" && len(found) == 0 {
 		return notKnown("no server says how much it may hold")
 	}
-	return together(found, fine("%s", text))
+	return together(found, m.all(text))
+}
+
+// each is the finding when the same is true of every server that was asked.
+func (m *monitorDoctor) each(what string) finding {
+	var names []string
+	for _, s := range m.servers {
+		names = append(names, s.name())
+	}
+	return m.all(what + " at " + strings.Join(names, ", "))
+}
+
+// all is the finding when those that were asked are well; others may not be.
+func (m *monitorDoctor) all(text string) finding {
+	others := slices.DeleteFunc(slices.Clone(m.holders), m.asked)
+	if len(others) == 0 {
+		return fine("%s", text)
+	}
+	f := notKnown("%s; not asked: %s", text, strings.Join(others, ", "))
+	f.Do = "Name the monitoring of every server: --nats-monitor URL,URL,…"
+	return f
+}
+
+// asked reports whether a server was asked.
+func (m *monitorDoctor) asked(name string) bool {
+	return slices.ContainsFunc(m.servers, func(s monitoredServer) bool { return s.facts.Name == name })
 }

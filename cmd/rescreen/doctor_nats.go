@@ -41,12 +41,24 @@ type consumerSeen struct {
 	err  error
 }
 
-// examineNATS connects and makes all checks that need a connection.
-func (d *doctor) examineNATS(ctx context.Context) []finding {
+// examineServers looks at NATS by a connection and, at the same time, by the monitoring.
+func (d *doctor) examineServers(ctx context.Context) []finding {
+	var m *monitorDoctor
+	var all sync.WaitGroup
+	all.Go(func() { m = d.askMonitors(ctx) })
+	found, holders := d.examineNATS(ctx)
+	all.Wait()
+	m.holders = holders
+	return append(found, m.examine(ctx)...)
+}
+
+// examineNATS connects and makes all checks that need a connection. It also returns the
+// servers that hold our streams, as far as these say.
+func (d *doctor) examineNATS(ctx context.Context) ([]finding, []string) {
 	n := &natsDoctor{doctor: d}
 	name := probe{name: "nats-connection"}
 	if len(d.settings.NATS.problems()) > 0 {
-		return notTried(append([]probe{name}, n.probes()...), "the settings of NATS are wrong, see configuration")
+		return notTried(append([]probe{name}, n.probes()...), "the settings of NATS are wrong, see configuration"), nil
 	}
 	connected, version := n.connect(ctx)
 	connected.Name = name.name
@@ -56,11 +68,11 @@ func (d *doctor) examineNATS(ctx context.Context) []finding {
 			version.Name = found[1].Name
 			found[1] = version
 		}
-		return found
+		return found, nil
 	}
 	defer n.link.Close()
 	n.survey(ctx)
-	return append([]finding{connected}, look(ctx, probeTime, n.probes())...)
+	return append([]finding{connected}, look(ctx, probeTime, n.probes())...), n.holders()
 }
 
 // probes are the checks that need a connection; the first is about the version.
@@ -240,9 +252,9 @@ func (n *natsDoctor) version(context.Context) finding {
 
 // servers connects to each server that is named, for the connection tells only of one.
 func (n *natsDoctor) servers(context.Context) finding {
-	named := splitServers(n.target.url)
+	named := n.link.Conn.Opts.Servers // those of a context, too
 	if len(named) < 2 {
-		return fine("one is named, and it answers; %d are known to it", len(n.link.Conn.Servers()))
+		return fine("one is named, and it answers")
 	}
 	found := make([]finding, len(named))
 	var all sync.WaitGroup
@@ -255,8 +267,11 @@ func (n *natsDoctor) servers(context.Context) finding {
 
 func (n *natsDoctor) oneServer(address string) finding {
 	shown := redactURL(address)
-	conn, err := nats.Connect(address, append(baseOptions("rescreen doctor"), append(n.target.options,
-		nats.Timeout(probeTime/2), nats.IgnoreDiscoveredServers(), nats.MaxReconnects(0), nats.NoReconnect())...)...)
+	o := n.link.Conn.Opts // with the credentials of a context
+	o.Url, o.Servers, o.Timeout = "", []string{address}, probeTime/2
+	o.IgnoreDiscoveredServers, o.AllowReconnect = true, false
+	o.AsyncErrorCB, o.DisconnectedErrCB, o.ReconnectedCB, o.ClosedCB = nil, nil, nil, nil
+	conn, err := o.Connect()
 	if err != nil {
 		return warning("Start this server again, or take it out of --server. Until then the others have to do, and one more that stops may stop everything.",
 			"%s does not let us in: %v", shown, err)
@@ -344,6 +359,12 @@ func harmless(field string) bool {
 	return field == "description" || field == "num_replicas" || strings.HasPrefix(field, "metadata ")
 }
 
+// What the nats tool needs where users have the permissions of a role.
+const (
+	asSetup = " Where users have the permissions of roles, nats needs setup's credentials and its --inbox-prefix (_INBOX_rescreen.setup)."
+	noRole  = " Where users have the permissions of roles, that takes one who may do more: no role makes snapshots or deletes."
+)
+
 // drift compares the settings of what exists with what they should be.
 func (n *natsDoctor) drift(ctx context.Context) finding {
 	if n.blind() {
@@ -366,8 +387,10 @@ func (n *natsDoctor) drift(ctx context.Context) finding {
 		}
 		text := c.Kind + " " + c.Name + ": " + strings.Join(fields, ", ")
 		switch {
+		case c.Action == actionRefused && c.Kind == "consumer":
+			found = append(found, failure("What cannot be changed in place has to be made anew: let its work end, remove it (nats consumer rm "+c.Name+"), and run rescreen setup."+noRole, "%s", text))
 		case c.Action == actionRefused:
-			found = append(found, failure("What cannot be changed in place has to be made anew: let its work end, keep a copy (nats "+c.Kind+" backup), remove it and run rescreen setup.", "%s", text))
+			found = append(found, failure("What cannot be changed in place has to be made anew: let its work end, keep a copy (nats backup stream "+c.Name+" …), remove it and run rescreen setup."+noRole, "%s", text))
 		case mild:
 			found = append(found, warning("Put it right: rescreen setup (with --dry-run it shows what would change).", "%s", text))
 		default:
@@ -375,63 +398,6 @@ func (n *natsDoctor) drift(ctx context.Context) finding {
 		}
 	}
 	return together(found, fine("as rescreen setup makes them"))
-}
-
-// replicas looks whether every stream has its copies, and a leader.
-func (n *natsDoctor) replicas(context.Context) finding {
-	var found []finding
-	known, single := 0, 0
-	for _, want := range wantedStreams(1) {
-		seen := n.streams[want.Name]
-		if seen.err != nil {
-			continue
-		}
-		known++
-		if seen.info.Config.Replicas < 3 {
-			single++
-		}
-		found = append(found, replicaFindings(want.Name, seen.info)...)
-	}
-	embedded := !n.settings.NATS.remote()
-	clustered := n.link.Conn.ConnectedClusterName() != ""
-	switch {
-	case known == 0:
-		return notKnown("not tried: see streams")
-	case single > 0 && clustered:
-		found = append(found, warning("Give them three: rescreen setup", "%d of %d streams have fewer than three copies: what a server holds alone is lost with its disk", single, known))
-	case single > 0 && !embedded:
-		found = append(found, warning("For production run three NATS servers as a cluster, in three zones, and then rescreen setup.",
-			"one server, one copy: when it is down nothing goes on, and what its disk loses is lost"))
-	case single > 0:
-		return together(found, fine("embedded server: one copy, on this machine's disk"))
-	}
-	return together(found, fine("all %d streams have their copies, up to date", known))
-}
-
-// A copy that writes arrive at is behind by some operations at any moment. Followers
-// hear of their leader every second.
-const (
-	lagging = 1000 // operations
-	unheard = 10 * time.Second
-)
-
-func replicaFindings(name string, info *jetstream.StreamInfo) []finding {
-	if info.Cluster == nil || info.Config.Replicas < 2 {
-		return nil
-	}
-	if info.Cluster.Leader == "" {
-		return []finding{failure("Bring the NATS servers back that are down: most of a stream's servers have to be up.", "stream %s has no leader", name)}
-	}
-	var found []finding
-	for _, r := range info.Cluster.Replicas {
-		switch {
-		case r.Offline:
-			found = append(found, warning("Bring that NATS server back: until then one more that stops may stop everything.", "stream %s: server %s is offline", name, r.Name))
-		case !r.Current && (r.Lag >= lagging || r.Active >= unheard):
-			found = append(found, warning("Wait until it has caught up; if it does not, look at that server's log and disk.", "stream %s: server %s is %d operations behind", name, r.Name, r.Lag))
-		}
-	}
-	return found
 }
 
 // blind reports whether something could not be looked at, for another reason than that

@@ -35,6 +35,17 @@ func (r *roleName) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is none of %s", text, strings.Join(names, ", "))
 }
 
+// one is somebody of the role, in a sentence.
+func (r roleName) one() string {
+	switch r {
+	case "operator":
+		return "an operator"
+	case "setup": // the command
+		return "setup"
+	}
+	return "a " + string(r)
+}
+
 // get returns the role of that name.
 func (r roleName) get() (role, error) {
 	all, err := roles()
@@ -75,7 +86,7 @@ func (n *natsDoctor) permissions(ctx context.Context) finding {
 	// All at once; one after the other only if something is not allowed.
 	refused, err := refusedTrial(ctx, link, trials)
 	if err == nil && refused == "" {
-		return fine("all %d subjects of a %s are allowed", len(trials), r.name)
+		return fine("all %d subjects of %s are allowed", len(trials), n.role.one())
 	}
 	var denied []string
 	tried := 0
@@ -90,12 +101,12 @@ func (n *natsDoctor) permissions(ctx context.Context) finding {
 	}
 	switch {
 	case len(denied) > 0:
-		return failure("Give this user what a "+r.name+" needs: rescreen setup --print-permissions prints it as configuration of nats-server.",
-			"%d of the %d subjects of a %s are not allowed: %s", len(denied), tried, r.name, firstFew(denied, 4))
+		return failure("Give this user what "+n.role.one()+" needs: rescreen setup --print-permissions prints it as configuration of nats-server.",
+			"%d of the %d subjects of %s are not allowed: %s", len(denied), tried, n.role.one(), firstFew(denied, 4))
 	case err != nil:
-		return notKnown("%d of the subjects of a %s were tried and are allowed, then: %v", tried, r.name, err)
+		return notKnown("%d of the subjects of %s were tried and are allowed, then: %v", tried, n.role.one(), err)
 	}
-	return fine("all %d subjects of a %s are allowed", tried, r.name)
+	return fine("all %d subjects of %s are allowed", tried, n.role.one())
 }
 
 // trial is one thing that a role does.

@@ -87,11 +87,19 @@ func (l *liveSession) judgeCreate() finding {
 		if answer.header.Get("Location") != "" {
 			text += "; a Location came, too"
 		}
+		if l.cut {
+			text += "; the session was created and left alone, and may be billed"
+		}
 		return fine("%s", text)
 	}
 	errors.As(l.createErr, &e)
 	text := apiText(l.createErr)
+	var r *refusal
 	switch {
+	case errors.As(l.createErr, &r) && r.do == "":
+		return notKnown("%s", r.found)
+	case errors.As(l.createErr, &r):
+		return failure(r.do, "%s", r.found)
 	case e == nil:
 		return failure("", "%s", text)
 	case e.Kind == apiclient.Refused:
@@ -118,8 +126,26 @@ func (l *liveSession) judgeSessionPath() finding {
 	return failure(editProfile("paths.session"), "the session cannot be asked for: %s", apiText(l.pollErr))
 }
 
+// failedText says by which status a session has failed.
+func failedText(s apiclient.Session) string {
+	var by []string
+	if s.Status != "" {
+		by = append(by, "its status "+literalText(s.Status))
+	}
+	if s.Document.Status != "" {
+		by = append(by, "its document's status "+literalText(s.Document.Status))
+	}
+	if len(by) == 0 {
+		return "the session failed"
+	}
+	return "the session failed, by " + strings.Join(by, " and ")
+}
+
 // literalText shows a status as it was sent, if it looks like one.
 func literalText(s string) string {
+	if s == "" {
+		return "no status"
+	}
 	if regexp.MustCompile(`^[A-Za-z]+(_[A-Za-z]+)*$`).MatchString(s) {
 		return s
 	}
@@ -182,7 +208,7 @@ func (l *liveSession) judgeStatus() finding {
 	}
 	last := l.last()
 	if last.Failed() || last.Document.State() == apiclient.EntityFailed {
-		return failure("Try another test person; if it fails again ask BankID, with the time of this run.", "the session failed, by its status %s%s", literalText(last.Status), literalText(last.Document.Status))
+		return failure("Try another test person; if it fails again ask BankID, with the time of this run.", "%s", failedText(last))
 	}
 	if last.Document.State() != apiclient.EntityReady {
 		return failure("Give it longer (--live-wait); if it says that it is ready in another word: "+editProfile("session.ready"), "not ready after %s and %d polls: %s", durationText(l.took.Round(time.Second)), len(l.infos), literalText(last.Document.Status))
@@ -309,7 +335,7 @@ func (l *liveSession) judgeReportOrder() finding {
 	case len(l.infos) == 0:
 		return notKnown(noSession)
 	case l.last().Report.Present:
-		return fine("held: the report that was ordered is among the results, as %s", literalText(l.last().Report.Status))
+		return fine("held: the report that was ordered is among the results: %s", literalText(l.last().Report.Status))
 	}
 	return warning(editProfile("create.report_expand"), "a report was ordered, and the session tells of none")
 }

@@ -34,9 +34,9 @@ func (n *natsDoctor) streamSpace(context.Context) finding {
 			if used >= fullest {
 				fullest, of = used, want.Name
 			}
-			do := "Raise the limit: nats stream edit " + want.Name + " --max-bytes … (or --max-msgs). A full stream refuses every write, and jobs wait."
+			do := "Raise the limit: nats stream edit " + want.Name + " --max-bytes … (or --max-msgs). A full stream refuses every write, and jobs wait." + asSetup
 			if want.Name == queue.JobsStream {
-				do = "Let the workers work it off, or raise the limit: nats stream edit " + want.Name + " --max-bytes …. Until there is room, submissions wait; nothing is lost."
+				do = "Let the workers work it off, or raise the limit: nats stream edit " + want.Name + " --max-bytes …. Until there is room, submissions wait; nothing is lost." + asSetup
 			}
 			f := filling(used, do, "%s is %.0f %% full (%s: %s of %s)", want.Name, 100*used, limit.what, limit.text(limit.used), limit.text(limit.max))
 			if f.Status == statusFail && want.Name == queue.JobsStream {

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"rescreen/apiclient"
 	"rescreen/apiclient/amlsim"
 	"rescreen/queue"
 	"rescreen/store"
@@ -124,6 +125,12 @@ func brokens() []broken {
 			wreck: func(s *doctorSite) { s.bare = true; s.args = []string{"--server", oldServer(s.t)} }},
 		{name: "one of two servers down", check: "nats-servers", status: statusWarn, found: "127.0.0.1:1 does not let us in", do: "Start this server again",
 			wreck: func(s *doctorSite) { s.args = []string{"--server", s.nats.ClientURL() + ",nats://127.0.0.1:1"} }},
+		{name: "one of the two servers of a context down", check: "nats-servers", status: statusWarn, found: "127.0.0.1:1 does not let us in", do: "Start this server again",
+			options: server.Options{Users: []*server.User{{Username: "anna", Password: "s3cret"}}},
+			wreck: func(s *doctorSite) {
+				s.bare = true
+				s.args = []string{"--context", s.context(s.nats.ClientURL()+",nats://127.0.0.1:1", "anna", "s3cret")}
+			}},
 		{name: "a server far away", check: "nats-round-trip", status: statusWarn, found: "a ping takes TIME", do: "near the NATS servers",
 			wreck: func(s *doctorSite) {
 				s.args = []string{"--server", distant(s.t, s.nats.Addr().String(), 30*time.Millisecond)}
@@ -208,6 +215,8 @@ func brokens() []broken {
 			wreck:   func(s *doctorSite) { s.args = []string{"--nats-monitor", "http://" + s.nats.MonitorAddr().String()} }},
 		{name: "a monitoring that does not answer", check: "sync-interval", status: statusWarn, found: "connection refused", do: "http_port",
 			wreck: func(s *doctorSite) { s.args = []string{"--nats-monitor", "http://127.0.0.1:1"} }},
+		{name: "one of three servers monitored", check: "sync-interval", status: statusUnknown, found: "not asked: SERVER", do: "Name the monitoring of every server",
+			wreck: func(s *doctorSite) { s.args = []string{"--nats-monitor", wellMonitor(s.t)} }},
 		{name: "a server whose disk failed", check: "nats-health", status: statusFail, found: "stream '$G > SCREENING_RECORDS' is not current", do: "Read the log",
 			wreck: func(s *doctorSite) { s.args = []string{"--nats-monitor", unwellMonitor(s.t)} }},
 		{name: "a server that is nearly full", check: "nats-storage", status: statusFail, found: "n1 holds 9.6 GiB of the 10.0 GiB", do: "max_file_store",
@@ -330,6 +339,28 @@ func distant(t *testing.T, target string, each time.Duration) string {
 	return "nats://" + l.Addr().String()
 }
 
+// context is the file of a context of the nats tool.
+func (s *doctorSite) context(url, user, password string) string {
+	s.t.Helper()
+	text, err := json.Marshal(map[string]string{"url": url, "user": user, "password": password})
+	must(s.t, err)
+	file := filepath.Join(s.t.TempDir(), "site.json")
+	must(s.t, os.WriteFile(file, text, 0o600))
+	return file
+}
+
+// wellMonitor is the monitoring of another server, which is well.
+func wellMonitor(t *testing.T) string {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/varz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, `{"server_name":"n1","version":"2.15.2","jetstream":{"config":{"sync_always":true}}}`)
+	})
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"status":"ok"}`) })
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
 // unwellMonitor is the monitoring of a server that is in trouble.
 func unwellMonitor(t *testing.T) string {
 	mux := http.NewServeMux()
@@ -403,17 +434,22 @@ func TestDoctorOutput(t *testing.T) {
 	for _, o := range []struct {
 		found []finding
 		first string
-		code  int
+		code  int // with --fail-on warn
+		mild  int // with --fail-on fail
 	}{
-		{found, "CRITICAL: d: bad | ok=1 warn=1 fail=1 unknown=1", exitCritical},
-		{found[:3], "WARNING: b: so / so | ok=1 warn=1 fail=0 unknown=1", exitWarning},
-		{[]finding{found[0], found[2]}, "OK: all checks are well | ok=1 warn=0 fail=0 unknown=1", exitDone},
+		{found, "CRITICAL: d: bad | ok=1 warn=1 fail=1 unknown=1", exitCritical, exitCritical},
+		{found[:3], "WARNING: b: so / so | ok=1 warn=1 fail=0 unknown=1", exitWarning, exitDone},
+		{[]finding{found[0], found[2]}, "OK: nothing wrong; 1 of 2 checks could not be made | ok=1 warn=0 fail=0 unknown=1", exitDone, exitDone},
+		{found[:1], "OK: all checks are well | ok=1 warn=0 fail=0 unknown=0", exitDone, exitDone},
 	} {
 		out.Reset()
 		c.Output = "nagios"
 		must(t, c.print(&app{stdout: &out}, o.found))
-		if first, rest, _ := strings.Cut(out.String(), "\n"); first != o.first || strings.Contains(rest, "|") || exitCode(doctorExit(o.found)) != o.code {
-			t.Errorf("%q and code %d, want %q and %d", first, exitCode(doctorExit(o.found)), o.first, o.code)
+		if first, rest, _ := strings.Cut(out.String(), "\n"); first != o.first || strings.Contains(rest, "|") {
+			t.Errorf("%q, want %q", first, o.first)
+		}
+		if code, mild := exitCode(doctorExit(o.found, statusWarn)), exitCode(doctorExit(o.found, statusFail)); code != o.code || mild != o.mild {
+			t.Errorf("%q: codes %d and %d, want %d and %d", o.first, code, mild, o.code, o.mild)
 		}
 	}
 	out.Reset()
@@ -459,6 +495,10 @@ func TestDoctorJudgements(t *testing.T) {
 		"behind by a write":       {together(info("n1", current, &jetstream.PeerInfo{Name: "n3", Lag: 1, Active: time.Second}), fine("well")), statusOK, "well"},
 		"silent":                  {together(info("n1", current, &jetstream.PeerInfo{Name: "n3", Active: time.Minute}), finding{}), statusWarn, "0 operations behind"},
 		"well":                    {together(info("n1", current, current), fine("well")), statusOK, "well"},
+		"no other copy known":     {together(info("n1"), finding{}), statusWarn, "its leader knows of 1 of its 3 copies"},
+		"one copy not known":      {together(info("n1", current), finding{}), statusWarn, "its leader knows of 2 of its 3 copies"},
+		"failed":                  {fine("%s", failedText(apiclient.Session{Status: "FAILED"})), statusOK, "failed, by its status FAILED"},
+		"failed, all of it":       {fine("%s", failedText(apiclient.Session{Status: "FAILED", Document: apiclient.Entity{Status: "ERROR"}})), statusOK, "failed, by its status FAILED and its document's status ERROR"},
 		"half full":               {filling(0.5, "", ""), statusOK, ""},
 		"filling":                 {filling(0.8, "", ""), statusWarn, ""},
 		"full":                    {filling(0.95, "", ""), statusFail, ""},

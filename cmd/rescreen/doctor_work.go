@@ -42,6 +42,9 @@ func (n *natsDoctor) limits(ctx context.Context) finding {
 		if h.Creations {
 			text.Only = "creations"
 		}
+		if n.held == "" {
+			n.held = text.text(false)
+		}
 		found = append(found, warning("See why and until when: rescreen limits show. If its cause is gone: rescreen limits set --api-env "+string(env)+" --reset", "%s", text.text(false)))
 	}
 	for _, line := range []struct {
