@@ -53,8 +53,10 @@ func TestDoctorLiveRefuses(t *testing.T) {
 			d, cmd := site.doctor("--live", "--poll-first", "20ms")
 			l, err := cmd.live(d)
 			must(t, err)
-			found := d.examine(t.Context())
-			f := named(t, l.examine(t.Context(), found), "live-create")
+			if !strings.HasPrefix(name, "prod") { // the other checks would speak to prod
+				d.examine(t.Context())
+			}
+			f := named(t, l.examine(t.Context(), nil), "live-create")
 			if f.Status != c.status || !strings.Contains(f.Found, c.found) || f.Status == statusFail && f.Do == "" {
 				t.Errorf("%+v, want %s, %q", f, c.status, c.found)
 			}

@@ -1,7 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -133,4 +140,111 @@ func statuses(found []finding) map[string]status {
 		}
 	}
 	return out
+}
+
+// plainServer is a NATS server without JetStream.
+func plainServer(t *testing.T) string {
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
+	must(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(longEnough) {
+		t.Fatal("nats-server is not ready")
+	}
+	return s.ClientURL()
+}
+
+// oldServer says that it is one, and answers pings.
+func oldServer(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				_, _ = fmt.Fprint(conn, `INFO {"server_id":"X","server_name":"old","version":"2.10.4","proto":1,"headers":true,"max_payload":1048576}`+"\r\n")
+				lines := bufio.NewScanner(conn)
+				for lines.Scan() {
+					if strings.HasPrefix(lines.Text(), "PING") {
+						_, _ = fmt.Fprint(conn, "PONG\r\n")
+					}
+				}
+			}()
+		}
+	}()
+	return "nats://" + l.Addr().String()
+}
+
+// distant is the address of a relay to another, which takes its time in each direction.
+func distant(t *testing.T, target string, each time.Duration) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	carry := func(to, from net.Conn) {
+		defer func() { _ = to.Close() }()
+		buffer := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buffer)
+			time.Sleep(each)
+			if _, werr := to.Write(buffer[:n]); err != nil || werr != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if there, err := net.Dial("tcp", target); err == nil {
+				go carry(there, client)
+				go carry(client, there)
+			}
+		}
+	}()
+	return "nats://" + l.Addr().String()
+}
+
+// context is the file of a context of the nats tool.
+func (s *doctorSite) context(url, user, password string) string {
+	s.t.Helper()
+	text, err := json.Marshal(map[string]string{"url": url, "user": user, "password": password})
+	must(s.t, err)
+	file := filepath.Join(s.t.TempDir(), "site.json")
+	must(s.t, os.WriteFile(file, text, 0o600))
+	return file
+}
+
+// wellMonitor is the monitoring of another server, which is well.
+func wellMonitor(t *testing.T) string {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/varz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, `{"server_name":"n1","version":"2.15.2","jetstream":{"config":{"sync_always":true}}}`)
+	})
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"status":"ok"}`) })
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// unwellMonitor is the monitoring of a server that is in trouble.
+func unwellMonitor(t *testing.T) string {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/varz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"server_name":"n1","version":"2.15.2","jetstream":{"config":{"max_storage":%d,"sync_interval":120000000000,"sync_always":true},"stats":{"storage":%d,"reserved_storage":0}}}`,
+			10<<30, 10<<30*96/100)
+	})
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = fmt.Fprint(w, `{"status":"unavailable","status_code":503,"error":"JetStream stream '$G > SCREENING_RECORDS' is not current"}`)
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.URL
 }
