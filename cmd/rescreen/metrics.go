@@ -21,7 +21,7 @@ func (st *station) registry(ready func() bool) *prometheus.Registry {
 		statsCollector{st.worker.Stats},
 		st.calls,
 		st.facts,
-		st.syncs,
+		st.servers,
 		st.metrics,
 	)
 	return r

@@ -100,7 +100,7 @@ func TestMetricsAreWellNamed(t *testing.T) {
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
 	}
-	allowed := strings.Fields("version commit goversion with kind call status outcome budget stream batch state reason class")
+	allowed := strings.Fields("version commit goversion with kind call status outcome budget stream batch state reason class server")
 	seen := make(map[string]bool)
 	for _, m := range all {
 		if seen[m.name] {
@@ -126,7 +126,8 @@ func TestMetricsAreWellNamed(t *testing.T) {
 		evidence_bytes_total commits_total conflicts_total leases_total lease_tries_total departures_missed_total
 		facts_timestamp_seconds backlog_jobs due_wakeups oldest_due_seconds open_sessions open_sessions_limit
 		limit_rate limit_burst effective_rate gate_closed_until_timestamp_seconds desired_workers
-		stream_bytes stream_messages stream_limit_bytes jetstream_bytes jetstream_limit_bytes batch_jobs`) {
+		stream_bytes stream_messages stream_limit_bytes jetstream_bytes jetstream_limit_bytes batch_jobs
+		nats_sync_interval_seconds nats_storage_bytes nats_storage_limit_bytes`) {
 		if !seen["rescreen_"+name] {
 			t.Errorf("there is no rescreen_%s", name)
 		}

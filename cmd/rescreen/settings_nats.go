@@ -23,7 +23,7 @@ type natsSettings struct {
 	TLSKey       string        `group:"nats" name:"tlskey" environ:"NATS_KEY" placeholder:"FILE" help:"Private key of --tlscert."`
 	TLSCA        string        `group:"nats" name:"tlsca" environ:"NATS_CA" placeholder:"FILE" help:"Certificate authority that the server's certificate must come from."`
 	InboxPrefix  string        `group:"nats" environ:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the subjects that answers come on, for servers that allow each user only its own. Default: one of our own, _INBOX_rescreen.<command>.<random>."`
-	Monitor      string        `group:"nats" name:"nats-monitor" url:"" placeholder:"URL,..." help:"Monitoring address of nats-server, http://host:8222, several separated by commas; tells doctor and the metrics whether writes are synced to the disk."`
+	Monitor      string        `group:"nats" name:"nats-monitor" url:"" placeholder:"URL,..." help:"Monitoring address of nats-server, http://host:8222, several separated by commas; tells doctor and the metrics whether writes are synced to the disk, and how full that is."`
 	DataDir      string        `group:"nats" default:"rescreen-data" placeholder:"DIR" help:"Where the embedded server keeps its files and its access file."`
 }
 

@@ -44,7 +44,7 @@ type station struct {
 	calls   *callMetrics
 	facts   factsCollector
 	loops   []*factsLoop // that read the facts; none if nobody asks for metrics
-	syncs   *syncCollector
+	servers *serversCollector
 	tracer  trace.Tracer
 	log     *zap.Logger
 }
@@ -78,7 +78,7 @@ func newStation(ctx context.Context, now func() time.Time, link *natsLink, s wor
 	if err := st.open(ctx); err != nil {
 		return nil, setUpFirst(err)
 	}
-	st.syncs = newSyncCollector(s.NATS)
+	st.servers = newServersCollector(s.NATS)
 	deps := st.deps()
 	if f != nil {
 		f.deps(&deps)
@@ -152,7 +152,7 @@ func (st *station) run(ctx context.Context) error {
 	for _, l := range st.loops {
 		background.Go(func() { l.run(ctx) })
 	}
-	background.Go(func() { st.syncs.run(ctx, st.log) })
+	background.Go(func() { st.servers.run(ctx, st.log) })
 	background.Go(func() {
 		select {
 		case <-st.link.Lost:
