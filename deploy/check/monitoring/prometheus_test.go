@@ -62,6 +62,8 @@ func hastenExpr(t *testing.T, text string) string {
 	}
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		switch n := node.(type) {
+		case *parser.VectorSelector:
+			n.OriginalOffset /= hurry
 		case *parser.MatrixSelector:
 			n.Range /= hurry
 		case *parser.SubqueryExpr:
@@ -83,6 +85,7 @@ func TestHasten(t *testing.T) {
 		{`max by (job) (rescreen_oldest_due_seconds) > 900`, `max by (job) (rescreen_oldest_due_seconds) > 90`},
 		{`sum(increase(x[10m])) > 5`, `sum(increase(x[1m])) > 5`},
 		{`avg_over_time((max(x) > bool 0)[15m:1m]) > 0.5`, `avg_over_time((max(x) > bool 0)[1m30s:6s]) > 0.5`},
+		{`max(x offset 6h) > 0`, `max(x offset 36m) > 0`},
 		{`time() - max(x) > 120`, `time() - max(x) > 120`},
 	} {
 		if got := hastenExpr(t, c.in); got != c.out {
