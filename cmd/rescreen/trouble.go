@@ -38,8 +38,11 @@ func (l *natsLink) diagnose(err error) worker.Diagnosis {
 	var call *apiclient.Error
 	switch {
 	case errors.As(err, &call):
-		if call.Kind == apiclient.Denied || call.Kind == apiclient.Misconfigured {
+		switch call.Kind {
+		case apiclient.Denied:
 			return worker.Diagnosis{Kind: kindDenied, Do: "check --api-client-id, --api-client-secret and --api-scopes"}
+		case apiclient.Misconfigured:
+			return worker.Diagnosis{Kind: kindDenied, Do: "check --api-env, and --api-issuer, --api-base-url and --api-token-url where they are given; rescreen doctor tries them"}
 		}
 		return worker.Diagnosis{Kind: kindOther}
 	case !l.Conn.IsConnected(), isDisconnection(err):
